@@ -1,0 +1,115 @@
+"""An AWS that answers at once, within the client's own process: what is left is the client's own time, and each call.
+
+It stands behind botocore, so that requests are built, signed and parsed as ever, and nothing goes over a network. It
+keeps S3's page of 1,000 keys and Batch's 100 ids and arrays of 2 to 10,000, and refuses any call that it does not know.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import escape
+
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+
+KEYS_OF_A_PAGE = 1000
+IDS_OF_A_CALL = 100
+LARGEST_ARRAY = 10_000
+
+
+class _Raw(BytesIO):
+    def stream(self, amt: int = 65536, **_: object) -> Iterator[bytes]:
+        while block := self.read(amt):
+            yield block
+
+
+class InstantAWS:
+    """Buckets and jobs in memory, and a count of the calls by operation."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+        self.objects: dict[str, bytes] = {}
+        """Content by bucket/key."""
+        self.jobs: dict[str, dict[str, Any]] = {}
+
+    def client(self, make: Callable[[str], Any], service: str) -> Any:
+        """Give the client's own client of a service, with this behind it."""
+        made = make(service)
+        made.meta.events.register(f"before-send.{service}", self._answer)
+        return made
+
+    def _answer(self, request: Any, event_name: str, **_: object) -> AWSResponse:
+        operation = event_name.rpartition(".")[2]
+        self.calls[operation] += 1
+        status, headers, body = getattr(self, f"_{operation}")(request)
+        fields = HTTPHeaders.from_dict({"Content-Length": str(len(body)), **headers})
+        return AWSResponse(request.url, status, fields, _Raw(body))
+
+    def _HeadObject(self, request: Any) -> tuple[int, dict[str, str], bytes]:  # noqa: N802
+        found = self.objects.get(_path(request))
+        return (404, {}, b"") if found is None else (200, {"Last-Modified": "Sun, 22 Nov 2026 10:00:00 GMT"}, b"")
+
+    def _GetObject(self, request: Any) -> tuple[int, dict[str, str], bytes]:  # noqa: N802
+        return 200, {}, self.objects[_path(request)]
+
+    def _PutObject(self, request: Any) -> tuple[int, dict[str, str], bytes]:  # noqa: N802
+        body = request.body
+        self.objects[_path(request)] = body if isinstance(body, bytes) else body.read()
+        return 200, {"ETag": '"0"'}, b""
+
+    def _ListObjectsV2(self, request: Any) -> tuple[int, dict[str, str], bytes]:  # noqa: N802
+        query = parse_qs(urlsplit(request.url).query)
+        bucket, prefix = _path(request).strip("/"), query["prefix"][0]
+        after = query.get("continuation-token", query.get("start-after", [""]))[0]
+        start = f"{bucket}/{prefix}"
+        found = sorted(path[len(bucket) + 1 :] for path in self.objects if path.startswith(start))
+        found = [key for key in found if key > after]
+        page = found[:KEYS_OF_A_PAGE]
+        contents = "".join(
+            f"<Contents><Key>{escape(key)}</Key><Size>{len(self.objects[f'{bucket}/{key}'])}</Size></Contents>"
+            for key in page
+        )
+        more = len(found) > len(page)
+        token = f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>" if more else ""
+        body = f"<ListBucketResult><IsTruncated>{str(more).lower()}</IsTruncated>{token}{contents}</ListBucketResult>"
+        return 200, {"Content-Type": "application/xml"}, body.encode()
+
+    def _SubmitJob(self, request: Any) -> tuple[int, dict[str, str], bytes]:  # noqa: N802
+        asked = json.loads(request.body)
+        size = asked.get("arrayProperties", {}).get("size")
+        if size is not None and not 2 <= size <= LARGEST_ARRAY:  # noqa: PLR2004 -- the bound that AWS has
+            return _refused(f"An array has 2 to {LARGEST_ARRAY} children.")
+        number = f"job-{len(self.jobs)}"
+        job = {"jobId": number, "jobName": asked["jobName"], "status": "PENDING", "createdAt": len(self.jobs)}
+        self.jobs[number] = {**job, "arrayProperties": {"size": size, "statusSummary": {"RUNNING": size}}}
+        return _json({"jobId": number, "jobName": asked["jobName"]})
+
+    def _DescribeJobs(self, request: Any) -> tuple[int, dict[str, str], bytes]:  # noqa: N802
+        ids = json.loads(request.body)["jobs"]
+        if len(ids) > IDS_OF_A_CALL:
+            return _refused(f"jobs can hold at most {IDS_OF_A_CALL} job IDs.")
+        return _json({"jobs": [self.jobs[number] for number in ids if number in self.jobs]})
+
+    def finish(self) -> None:
+        """Let every job succeed."""
+        for job in self.jobs.values():
+            job["status"] = "SUCCEEDED"
+            job["arrayProperties"]["statusSummary"] = {"SUCCEEDED": job["arrayProperties"]["size"]}
+
+
+def _path(request: Any) -> str:
+    # Path-style addresses, since the endpoint is not Amazon's.
+    return unquote(urlsplit(request.url).path).lstrip("/")
+
+
+def _json(answer: object) -> tuple[int, dict[str, str], bytes]:
+    return 200, {"Content-Type": "application/json"}, json.dumps(answer).encode()
+
+
+def _refused(message: str) -> tuple[int, dict[str, str], bytes]:
+    return 400, {"x-amzn-ErrorType": "ClientException"}, json.dumps({"message": message}).encode()

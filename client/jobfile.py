@@ -1,0 +1,484 @@
+"""The job file: a CSV of renders that people edit in a spreadsheet, and that is never left half written.
+
+RFC 4180 in UTF-8. What people may have done to it (other columns and another order of them, blank lines, a BOM, CR LF)
+survives; every change is made under a lock to the newest content, cell by cell, beside the file and then moved over it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from client.errors import RenderError
+
+# fmt: off
+EDITABLE_COLUMNS = (
+    "id", "blend", "description", "scene", "camera", "startframe", "endframe", "step", "breaksize",
+    "xres", "yres", "percentage", "samples", "files",
+)
+ALLOWANCES = ("autoexec", "allow_missing")
+FARM_COLUMNS = (
+    "status", "frames_done", "frames_total", "error", "run", "job_id", "submitted_at", "finished_at",
+    "render_seconds", "cost_usd",
+)
+# fmt: on
+COLUMNS = (*EDITABLE_COLUMNS, *ALLOWANCES, *FARM_COLUMNS)
+"""Those of a new file; one that lacks the allowances allows nothing, and gets them when a row is to allow something."""
+FILE_SEPARATOR = ";"
+"""Between the paths of the `files` cell."""
+
+_NUMBER = re.compile(r"[+-]?[0-9]{1,15}(\.0*)?")
+_PLAIN_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_LOCK_SECONDS = 30
+
+
+class Status(str, Enum):
+    """Where a render stands."""
+
+    PENDING = "Pending"
+    """Not submitted, or set back by the user, who wants a fresh run."""
+    UPLOADED = "Uploaded"
+    """Its package and manifest are on the farm; the job may or may not have been submitted."""
+    SCHEDULED = "Scheduled"
+    """Batch has the job; no chunk runs yet."""
+    RUNNING = "Running"
+    """At least one chunk runs or has run."""
+    RENDERED = "Rendered"
+    """Every chunk succeeded; frames may still have to be fetched."""
+    FETCHING = "Fetching"
+    """The last frames are on their way."""
+    SUCCESS = "Success"
+    """Every frame of the range is on this machine's disk."""
+    FAILED = "Failed"
+    """At least one chunk failed; the error cell says why. Finished frames are kept."""
+    CANCELLED = "Cancelled"
+    """Stopped on request. Finished frames are kept."""
+
+
+RESTING = {Status.SUCCESS, Status.FAILED, Status.CANCELLED}
+"""What `process` leaves alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Render:
+    """One row. None in a setting means as the `.blend` says; `line` counts the file's rows, the names' row being 1."""
+
+    line: int
+    id: int
+    blend: Path
+    description: str
+    scene: str | None
+    camera: str | None
+    startframe: int | None
+    endframe: int | None
+    step: int | None
+    breaksize: int | None
+    xres: int | None
+    yres: int | None
+    percentage: int | None
+    samples: int | None
+    files: tuple[Path, ...]
+    autoexec: bool
+    """Whether Python that the `.blend` holds may run on the farm."""
+    allow_missing: bool
+    """Whether it may be rendered without files that it refers to."""
+    status: Status
+    frames_done: int
+    frames_total: int
+    error: str
+    run: str
+    job_id: str
+    submitted_at: str
+
+    @property
+    def label(self) -> str:
+        """How messages call it: the row's id and the file's name."""
+        return f"Render {self.id} ({self.blend.name})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrokenRow:
+    """A row that cannot be used until a person mends it; `reason` is a sentence."""
+
+    line: int
+    reason: str
+
+
+@dataclass
+class _Sheet:
+    """The file's content as it is, so that it can be written back as it was."""
+
+    rows: list[list[str]]
+    bom: bool
+    newline: str
+
+    @property
+    def names(self) -> list[str]:
+        return [name.strip() for name in self.rows[0]]
+
+    def cells(self, row: list[str]) -> dict[str, str]:
+        return dict(zip(self.names, (*row, *[""] * len(self.names)), strict=False))
+
+    def set(self, row: list[str], changes: Mapping[str, object]) -> None:
+        self.rows[0] += [name for name in ALLOWANCES if name not in self.names and changes.get(name)]
+        names = self.names
+        changes = {name: value for name, value in changes.items() if name in names or value}
+        row.extend([""] * (len(names) - len(row)))
+        for name, value in changes.items():
+            row[names.index(name)] = written(value)
+
+    def text(self) -> str:
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator=self.newline)
+        writer.writerows(self.rows)
+        return ("\ufeff" if self.bom else "") + out.getvalue()
+
+
+class JobFile:
+    """One job file. Every method reads it anew, since a person may have saved it meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FileLock(f"{path}.lock", timeout=_LOCK_SECONDS)
+        self._pass_lock = FileLock(f"{path}.process.lock", timeout=0)
+        self._journal = path.with_name(path.name + ".journal")
+
+    def create(self) -> None:
+        """Make the file with its row of names; raises RenderError when it is there already."""
+        with self._locked():
+            if self.path.exists():
+                raise RenderError(
+                    f"{self.path} is there already and was left as it is: add to it with `render add`, or name "
+                    "another file with -j."
+                )
+            self._write(_Sheet(rows=[list(COLUMNS)], bom=False, newline="\r\n"))
+
+    def read(self) -> tuple[list[Render], list[BrokenRow]]:
+        """Give the rows that can be used and those that cannot. Raises RenderError when the file itself cannot."""
+        with self._locked():
+            return self._parse(self._load())
+
+    def chosen(self, ids: Sequence[int]) -> list[Render]:
+        """Give the rows with these ids. Raises RenderError when one is not there or cannot be used."""
+        renders, broken = self.read()
+        found = {render.id: render for render in renders}
+        for number in ids:
+            if number not in found:
+                known = ", ".join(map(str, found)) or "none"
+                reasons = "".join(f" {row.reason}" for row in broken)
+                raise RenderError(f"{self.path} has no render {number}: it has {known}.{reasons}")
+        return [found[number] for number in ids]
+
+    def add(self, cells: Mapping[str, object]) -> Render:
+        """Append a row and give it the next free id."""
+        with self._locked():
+            sheet = self._load()
+            row: list[str] = []
+            number = _next_id(sheet)
+            sheet.set(row, {**cells, "id": number, "status": Status.PENDING})
+            # A file ended by blank lines keeps them at its end.
+            at = len(sheet.rows)
+            while at > 1 and not any(sheet.rows[at - 1]):
+                at -= 1
+            sheet.rows.insert(at, row)
+            self._write(sheet)
+            renders, broken = self._parse(sheet)
+        for wrong in broken:
+            if wrong.line == at + 1:
+                raise RenderError(wrong.reason)
+        return next(render for render in renders if render.id == number)
+
+    def draft(self, cells: Mapping[str, object]) -> Render:
+        """Give the row that these cells would make, without adding it; raises RenderError for a value of no use."""
+        sheet = _Sheet(rows=[list(COLUMNS)], bom=False, newline="\n")
+        row: list[str] = []
+        sheet.set(row, {**cells, "id": 1})
+        try:
+            return self._render(2, sheet, row)
+        except RenderError as error:
+            raise RenderError(f"{error}.") from None
+
+    def name_new_rows(self) -> None:
+        """Give an id to each row that a person typed without one."""
+        with self._locked():
+            sheet = self._load()
+            unnamed = [row for row in sheet.rows[1:] if any(row) and not sheet.cells(row)["id"].strip()]
+            for row in unnamed:
+                sheet.set(row, {"id": _next_id(sheet)})
+            if unnamed:
+                self._write(sheet)
+
+    def update(self, render: Render, changes: Mapping[str, object]) -> Render:
+        """Change cells of one row and give the row as it now is.
+
+        When the file cannot be replaced because a spreadsheet holds it, the changes are kept in a journal beside it,
+        which the next command applies; RenderError says so. Raises it too when the row is gone.
+        """
+        with self._locked():
+            sheet = self._load()
+            row = _row_of(sheet, render.id)
+            if row is None:
+                raise RenderError(
+                    f"{render.label} is no longer in {self.path.name}; what the client learned of it: "
+                    f"{json.dumps({name: written(value) for name, value in changes.items()})}."
+                )
+            sheet.set(row, changes)
+            try:
+                self._write(sheet)
+            except RenderError:
+                self._append_journal(render.id, changes)
+                raise
+            renders, _ = self._parse(sheet)
+        return next((found for found in renders if found.id == render.id), render)
+
+    @contextmanager
+    def one_pass(self) -> Iterator[None]:
+        """Keep every other `process` off this file, so that no render is submitted twice."""
+        with _unwritable(self.path):
+            try:
+                self._pass_lock.acquire()
+            except Timeout:
+                raise RenderError(
+                    f"Another `render process` is at work on {self.path}: wait for it, or stop it first."
+                ) from None
+        try:
+            yield
+        finally:
+            self._pass_lock.release()
+
+    def resolve(self, cell: str) -> Path:
+        """Give the file that a path in a cell means: relative ones are relative to the job file's folder."""
+        return Path(os.path.abspath(Path(self.path.absolute().parent, Path(cell).expanduser())))  # noqa: PTH100 -- keeps symlinks
+
+    def spell(self, path: Path) -> str:
+        """Write a path for a cell: relative when it lies below the job file's folder, so that both move together."""
+        path, folder = Path(os.path.abspath(path)), self.path.absolute().parent  # noqa: PTH100 -- keeps symlinks
+        if path.is_relative_to(folder):
+            relative = path.relative_to(folder).as_posix()
+            return f"./{relative}" if _is_formula(relative) else relative
+        return str(path)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with _unwritable(self.path):
+            try:
+                self._lock.acquire()
+            except Timeout:
+                raise RenderError(f"Another command has held {self.path} for {_LOCK_SECONDS} s: try again.") from None
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _load(self) -> _Sheet:
+        sheet = _read_sheet(self.path)
+        self._apply_journal(sheet)
+        return sheet
+
+    def _parse(self, sheet: _Sheet) -> tuple[list[Render], list[BrokenRow]]:
+        renders: list[Render] = []
+        broken: list[BrokenRow] = []
+        lines: dict[int, int] = {}
+        for line, row in enumerate(sheet.rows[1:], start=2):
+            if not any(cell.strip() for cell in row):
+                continue
+            try:
+                render = self._render(line, sheet, row)
+                if render.id in lines:
+                    raise RenderError(
+                        f"it has the id {render.id} that row {lines[render.id]} has too; empty its id cell, and its "
+                        "cells from status on, to make it a render of its own"
+                    )
+            except RenderError as error:
+                broken.append(BrokenRow(line=line, reason=f"Row {line} of {self.path.name} is passed over: {error}."))
+            else:
+                lines[render.id] = line
+                renders.append(render)
+        return renders, broken
+
+    def _render(self, line: int, sheet: _Sheet, row: list[str]) -> Render:
+        if any(cell.strip() for cell in row[len(sheet.names) :]):
+            raise RenderError(
+                f"it has {len(row)} cells where the file has {len(sheet.names)} columns; put quotes around a text "
+                "that holds a comma"
+            )
+        cells = {name: cell.strip() for name, cell in sheet.cells(row).items()}
+        if not cells["id"]:
+            raise RenderError("it has no id yet; `render process` gives it one")
+        if not cells["blend"]:
+            raise RenderError("its blend cell is empty; name the .blend to render")
+        status = cells["status"].capitalize() or Status.PENDING.value
+        if status not in {known.value for known in Status}:
+            raise RenderError(
+                f"its status {cells['status']!r} is unknown; use {', '.join(known.value for known in Status)}"
+            )
+        return Render(
+            line=line,
+            id=_positive(cells, "id") or 0,
+            blend=self.resolve(cells["blend"]),
+            description=cells["description"],
+            scene=cells["scene"] or None,
+            camera=cells["camera"] or None,
+            startframe=_number(cells, "startframe"),
+            endframe=_number(cells, "endframe"),
+            step=_positive(cells, "step"),
+            breaksize=_positive(cells, "breaksize"),
+            xres=_positive(cells, "xres"),
+            yres=_positive(cells, "yres"),
+            percentage=_positive(cells, "percentage"),
+            samples=_positive(cells, "samples"),
+            files=tuple(self.resolve(path.strip()) for path in cells["files"].split(FILE_SEPARATOR) if path.strip()),
+            autoexec=_truth(cells, "autoexec"),
+            allow_missing=_truth(cells, "allow_missing"),
+            status=Status(status),
+            # The farm's own cells are rewritten from what the farm says, so nothing in them breaks a row.
+            frames_done=int(cells["frames_done"]) if cells["frames_done"].isdecimal() else 0,
+            frames_total=int(cells["frames_total"]) if cells["frames_total"].isdecimal() else 0,
+            error=cells["error"],
+            run=cells["run"],
+            job_id=cells["job_id"],
+            submitted_at=cells["submitted_at"],
+        )
+
+    def _write(self, sheet: _Sheet) -> None:
+        beside = None
+        try:
+            handle, beside = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
+            with os.fdopen(handle, "wb") as file:
+                file.write(sheet.text().encode())
+                file.flush()
+                os.fsync(file.fileno())
+            Path(beside).chmod(self.path.stat().st_mode if self.path.exists() else 0o644)
+            Path(beside).replace(self.path)
+        except OSError as error:
+            if beside:
+                with suppress(OSError):
+                    Path(beside).unlink()
+            raise RenderError(
+                f"{self.path} cannot be written ({error.strerror}): close the program that holds it, or free the disk, "
+                "and run the command again; what was learned is kept."
+            ) from None
+
+    def _append_journal(self, number: int, changes: Mapping[str, object]) -> None:
+        line = json.dumps({"id": number, "changes": {name: written(value) for name, value in changes.items()}})
+        with suppress(OSError), self._journal.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _apply_journal(self, sheet: _Sheet) -> None:
+        """Write down what an earlier command learned while a spreadsheet held the file."""
+        if not self._journal.exists():
+            return
+        for line in self._journal.read_text(encoding="utf-8").splitlines():
+            # A line that a crash cut short says nothing.
+            with suppress(ValueError, KeyError):
+                entry = json.loads(line)
+                row = _row_of(sheet, entry["id"])
+                if row is not None:
+                    sheet.set(row, entry["changes"])
+        self._write(sheet)
+        self._journal.unlink()
+
+
+def written(value: object) -> str:
+    """Spell a value for a cell, so that no spreadsheet runs it as a formula (CWE-1236)."""
+    text = "" if value is None else value.value if isinstance(value, Enum) else str(value)
+    text = re.sub(r"[\x00-\x08\x0b-\x1f]", " ", text)
+    return f"'{text}" if _is_formula(text) else text
+
+
+def _is_formula(text: str) -> bool:
+    return text[:1] in {"=", "+", "-", "@", "\t"} and not _PLAIN_NUMBER.fullmatch(text)
+
+
+def _read_sheet(path: Path) -> _Sheet:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise RenderError(f"There is no job file {path}: make one with `render init`, or name yours with -j.") from None
+    except OSError as error:
+        raise RenderError(f"{path} cannot be read ({error.strerror}): close the program that holds it.") from None
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise RenderError(f"{path} is not UTF-8: in the spreadsheet, save it as `CSV UTF-8 (comma delimited)`.")
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        raise RenderError(f"{path} is not a CSV ({error}): mend it in a text editor, or restore a copy.") from None
+    names = [name.strip() for name in rows[0]] if rows else []
+    if len(names) == 1 and names[0].count(";") > 1:
+        raise RenderError(f"{path} has semicolons between its cells: save it as `CSV UTF-8 (comma delimited)`.")
+    missing = [name for name in (*EDITABLE_COLUMNS, *FARM_COLUMNS) if name not in names]
+    if missing:
+        raise RenderError(
+            f"{path} has no column {', '.join(missing)}: put the name back into its first row (`render init -j "
+            "new.csv` makes a file with all of them)."
+        )
+    double = sorted({name for name in names if names.count(name) > 1 and name in COLUMNS})
+    if double:
+        raise RenderError(f"{path} has the column {', '.join(double)} twice: rename one of them.")
+    return _Sheet(rows=rows, bom=content.startswith(b"\xef\xbb\xbf"), newline="\r\n" if "\r\n" in text else "\n")
+
+
+def _row_of(sheet: _Sheet, number: int) -> list[str] | None:
+    for row in sheet.rows[1:]:
+        if _as_int(sheet.cells(row)["id"]) == number:
+            return row
+    return None
+
+
+def _next_id(sheet: _Sheet) -> int:
+    return max((_as_int(sheet.cells(row)["id"]) or 0 for row in sheet.rows[1:]), default=0) + 1
+
+
+def _as_int(cell: str) -> int | None:
+    # A spreadsheet may have made 4.0 of 4.
+    return int(float(cell)) if _NUMBER.fullmatch(cell.strip()) else None
+
+
+def _number(cells: Mapping[str, str], name: str) -> int | None:
+    if not cells[name]:
+        return None
+    value = _as_int(cells[name])
+    if value is None:
+        raise RenderError(f"its {name} is {cells[name]!r}; write a whole number")
+    return value
+
+
+def _positive(cells: Mapping[str, str], name: str) -> int | None:
+    value = _number(cells, name)
+    if value is not None and value < 1:
+        raise RenderError(f"its {name} is {value}; write a number of 1 or more")
+    return value
+
+
+def _truth(cells: Mapping[str, str], name: str) -> bool:
+    value = cells.get(name, "").lower()
+    if value not in {"", "yes", "no", "true", "false", "1", "0"}:
+        raise RenderError(f"its {name} is {cells[name]!r}; write yes or no")
+    return value in {"yes", "true", "1"}
+
+
+@contextmanager
+def _unwritable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RenderError(
+            f"The folder {path.parent} cannot be written ({error.strerror}): put the job file where it can be."
+        ) from None

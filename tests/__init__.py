@@ -1,0 +1,1 @@
+"""Tests, in folders by what a run costs: unit, infrastructure, integration, e2e."""
