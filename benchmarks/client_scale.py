@@ -63,16 +63,18 @@ class Quiet(Lines):
 
 
 @contextmanager
-def studio() -> Iterator[tuple[InstantAWS, Farm, JobFile]]:
-    """Give an empty AWS, a farm in it and a job file."""
-    aws, make = InstantAWS(), Connection.client
+def studio(aws: InstantAWS | None = None) -> Iterator[tuple[InstantAWS, Farm, JobFile]]:
+    """Give an AWS, an empty one unless given, a farm in it and a job file."""
+    aws, make = aws or InstantAWS(), Connection.client
     with tempfile.TemporaryDirectory() as folder:
         variables = {"RENDER_HOME": folder, "RENDER_CONFIG": f"{folder}/config"}
         with (
             mock.patch.dict(os.environ, variables),
             mock.patch.object(inspection, "find_blender", return_value=None),
             mock.patch.object(
-                Connection, "client", lambda self, service: aws.client(lambda name: make(self, name), service)
+                Connection,
+                "client",
+                lambda self, service, **how: aws.client(lambda name: make(self, name, **how), service),
             ),
         ):
             config.save(FARM)

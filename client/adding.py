@@ -32,15 +32,17 @@ def add(jobfile: JobFile, blend: Path, given: Mapping[str, object], extra: Seque
 
     Raises RenderError, and adds nothing, when the file cannot be opened or does not hold what was given.
     """
-    jobfile.read()
+    renders, _ = jobfile.read()
     path = jobfile.resolve(str(blend.expanduser().absolute()))
     try:
-        return _add(jobfile, path, given, extra)
+        return _add(jobfile, path, given, extra, renders)
     except RenderError as error:
         raise RenderError(f"{path.name} was not added: {error}") from None
 
 
-def _add(jobfile: JobFile, blend: Path, given: Mapping[str, object], extra: Sequence[Path]) -> Added:
+def _add(
+    jobfile: JobFile, blend: Path, given: Mapping[str, object], extra: Sequence[Path], renders: Sequence[Render]
+) -> Added:
     files = [jobfile.spell(path) for path in extra]
     if any(FILE_SEPARATOR in path for path in files):
         raise RenderError(f"The path of an additional file holds a `{FILE_SEPARATOR}`: rename it.")
@@ -56,7 +58,7 @@ def _add(jobfile: JobFile, blend: Path, given: Mapping[str, object], extra: Sequ
     if cells["breaksize"] is None:
         cells["breaksize"] = frames.DEFAULT_BREAKSIZE
     draft = jobfile.draft(cells)
-    wanted = plan.plan(draft, found)
+    wanted = plan.plan(draft, found, renders=renders)
     contents = package.collect(draft.blend, draft.files, found)
     warnings = [*_version_warnings(found), *_package_warnings(draft, contents)]
     return Added(

@@ -87,11 +87,14 @@ def add(
     startframe: Annotated[int | None, typer.Option("-f", "--startframe", help="First frame.")] = None,
     endframe: Annotated[int | None, typer.Option("-e", "--endframe", help="Last frame.")] = None,
     step: Annotated[int | None, typer.Option("-t", "--step", help="Render every n-th frame.")] = None,
-    breaksize: Annotated[int | None, typer.Option("-k", "--breaksize", help="Frames of a chunk.")] = None,
+    breaksize: Annotated[
+        str | None, typer.Option("-k", "--breaksize", help="Frames of a chunk; auto makes chunks of about 15 minutes.")
+    ] = None,
     xres: Annotated[int | None, typer.Option("-x", "--xres", help="Width in pixels.")] = None,
     yres: Annotated[int | None, typer.Option("-y", "--yres", help="Height in pixels.")] = None,
     percentage: Annotated[int | None, typer.Option("-p", "--percentage", help="Resolution percentage.")] = None,
     samples: Annotated[int | None, typer.Option("-s", "--samples", help="Samples of a pixel.")] = None,
+    review: Annotated[int | None, typer.Option("--review", help="Render every n-th frame first.")] = None,
     description: Annotated[str, typer.Option("-d", "--description", help="A note for yourself.")] = "",
     additional: Annotated[
         list[Path] | None,
@@ -115,6 +118,7 @@ def add(
         "endframe": endframe,
         "step": step,
         "breaksize": breaksize,
+        "review": review,
         "xres": xres,
         "yres": yres,
         "percentage": percentage,

@@ -39,7 +39,7 @@ def dryrun(jobfile: JobFile) -> DryRun:
             continue
         try:
             found = inspection.inspect(render.blend)
-            wanted = plan.plan(render, found)
+            wanted = plan.plan(render, found, renders=renders)
             contents = package.collect(render.blend, render.files, found)
             contents.check_complete(allow_missing=render.allow_missing)
         except RenderError as error:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 PARALLEL = 8
+_SUBMIT_PAUSES = (1.0, 2.0, 4.0, 8.0)
+"""Seconds, more or less, before a submission that Batch put off is tried again."""
 _IDS_PER_CALL = 100
 _KEYS_PER_CALL = 1000
 _RETRIES = Config(retries={"mode": "standard", "total_max_attempts": 6}, max_pool_connections=2 * PARALLEL)
@@ -79,8 +83,12 @@ class Connection:
     profile: str = ""
     endpoint_url: str = ""
 
-    def client(self, service: str) -> Any:
-        """Make a client of an AWS service. Raises RenderError when the profile or the region cannot be found."""
+    def client(self, service: str, *, attempts: int | None = None) -> Any:
+        """Make a client of an AWS service, with so many attempts at each call if given.
+
+        Raises RenderError when the profile or the region cannot be found.
+        """
+        once = Config(retries={"mode": "standard", "total_max_attempts": attempts}) if attempts else Config()
         try:
             if self.endpoint_url:
                 # The local farm asks for no credentials, and must never see the user's own.
@@ -89,9 +97,9 @@ class Connection:
                     aws_secret_access_key="local",  # noqa: S106 -- the emulator takes any
                     region_name=self.region,
                 )
-                return session.client(service, endpoint_url=self.endpoint_url, config=_LOCAL_RETRIES)  # type: ignore[call-overload]
+                return session.client(service, endpoint_url=self.endpoint_url, config=_LOCAL_RETRIES.merge(once))  # type: ignore[call-overload]
             session = boto3.Session(profile_name=self.profile or None, region_name=self.region or None)
-            return session.client(service, config=_RETRIES)  # type: ignore[call-overload]
+            return session.client(service, config=_RETRIES.merge(once))  # type: ignore[call-overload]
         except exceptions.ProfileNotFound:
             raise RenderError(
                 f"There is no AWS profile {self.profile!r}: run `aws configure --profile {self.profile}`, or name "
@@ -161,6 +169,12 @@ class Farm:
         client: BatchClient = self._connection.client("batch")
         return client
 
+    @cached_property
+    def _batch_once(self) -> BatchClient:
+        """Give a client that sends each request once, whatever becomes of it."""
+        client: BatchClient = self._connection.client("batch", attempts=1)
+        return client
+
     def spot_quota(self) -> tuple[str, float] | None:
         """Give name and value, in vCPUs, of the Spot quota that bounds this farm; None when it may not be read."""
         code, name = _SPOT_QUOTAS[self.config.device]
@@ -203,21 +217,30 @@ class Farm:
             raise RenderError(f"The manifest of {run} cannot be used: {error}.") from None
 
     def submit(self, run: str, chunks: int, *, first_chunk: int = 0) -> str:
-        """Submit a job for so many of the run's chunks, an array where they are several, and give its id."""
+        """Submit a job for so many of the run's chunks, an array where they are several, and give its id.
+
+        What Batch put off is tried again. What it may have taken, since the connection was lost before its answer, is
+        not, for SubmitJob has no idempotency token:
+        https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html
+        """
         array: Any = {"arrayProperties": {"size": chunks}} if chunks > 1 else {}
-        with self._told(f"the job {run}"):
-            answer = self._batch.submit_job(
-                jobName=run,
-                jobQueue=self.config.job_queue,
-                jobDefinition=self.config.job_definition,
-                containerOverrides={
-                    "environment": [
-                        {"name": contract.RUN_VARIABLE, "value": run},
-                        {"name": contract.FIRST_CHUNK_VARIABLE, "value": str(first_chunk)},
-                    ]
-                },
-                **array,
-            )
+        environment = {contract.RUN_VARIABLE: run, contract.FIRST_CHUNK_VARIABLE: str(first_chunk)}
+        overrides: Any = {"environment": [{"name": name, "value": value} for name, value in environment.items()]}
+        for pause in (*_SUBMIT_PAUSES, None):
+            try:
+                with self._told(f"the job {run}"):
+                    answer = self._batch_once.submit_job(
+                        jobName=run,
+                        jobQueue=self.config.job_queue,
+                        jobDefinition=self.config.job_definition,
+                        containerOverrides=overrides,
+                        **array,
+                    )
+                break
+            except BusyError:
+                if pause is None:
+                    raise
+                time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 -- no secret
         return answer["jobId"]
 
     def find_job(self, run: str) -> str | None:
@@ -264,7 +287,7 @@ class Farm:
         child = f"{job.id}:{chunk - job.first_chunk}" if job.children else job.id
         with suppress(RenderError), self._told("the log"):
             described = self._batch.describe_jobs(jobs=[child])["jobs"]
-            stream = described[0]["container"].get("logStreamName") if described else None
+            stream = described[0].get("container", {}).get("logStreamName") if described else None
             if stream:
                 client = self._connection.client("logs")
                 answer = client.get_log_events(
@@ -336,6 +359,10 @@ class Farm:
             yield
 
 
+class BusyError(UnreachableError):
+    """AWS refused a call for now, and did nothing of it."""
+
+
 class MissingError(RenderError):
     """AWS says that the thing itself is not there."""
 
@@ -350,7 +377,7 @@ def _told(what: str, connection: Connection, stack_name: str = "") -> Iterator[N
         if code in {"404", "NoSuchKey"} or (code == "ValidationError" and "does not exist" in message):
             raise MissingError(f"AWS has no {what.removeprefix('the ')} (any more).") from None
         if code in _BUSY:
-            raise UnreachableError(f"AWS is busy and put off {what} ({code}): try again in a minute.") from None
+            raise BusyError(f"AWS is busy and put off {what} ({code}): try again in a minute.") from None
         raise RenderError(_refusal(what, code, message, stack_name)) from None
     except S3UploadFailedError as error:
         raise RenderError(f"{what} could not be uploaded: {error}.") from None

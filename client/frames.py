@@ -22,18 +22,33 @@ def frame_range(start: int, end: int, step: int) -> list[int]:
     return list(range(start, end + 1, step))
 
 
-def chunks(frames: Sequence[int], breaksize: int) -> tuple[tuple[int, ...], ...]:
-    """Cut frames into consecutive chunks of at most `breaksize`, as equal as can be: no host starts for a stub."""
+def chunks(frames: Sequence[int], breaksize: int, review: int | None = None) -> tuple[tuple[int, ...], ...]:
+    """Cut frames into chunks of at most `breaksize`, as equal as can be: no host starts for a stub.
+
+    With `review`, the first chunks hold every `review`-th frame, so that the whole shot is seen early: Batch starts an
+    array's children in the order of their index. Raises RenderError for more chunks than an array job has children.
+    """
     if breaksize < 1:
         raise RenderError(f"The breaksize {breaksize} is not 1 or more: give the number of frames of a chunk.")
-    count = -(-len(frames) // breaksize)
-    if count > MAX_ARRAY_SIZE:
-        least = -(-len(frames) // MAX_ARRAY_SIZE)
+    first = frames[::review] if review else ()
+    seen = set(first)
+    cut = (*_balanced(first, breaksize), *_balanced([frame for frame in frames if frame not in seen], breaksize))
+    if len(cut) > MAX_ARRAY_SIZE:
         raise RenderError(
-            f"{len(frames):,} frames in chunks of {breaksize} are {count:,} jobs, and AWS Batch takes at most "
-            f"{MAX_ARRAY_SIZE:,}: give a --breaksize of {least} or more."
+            f"{len(frames):,} frames in chunks of {breaksize} are {len(cut):,} jobs, and AWS Batch takes at most "
+            f"{MAX_ARRAY_SIZE:,}: give a --breaksize of {least_breaksize(len(frames), review)} or more."
         )
-    bounds = [len(frames) * index // count for index in range(count + 1)]
+    return cut
+
+
+def least_breaksize(count: int, review: int | None = None) -> int:
+    """Give the smallest breaksize that makes no more chunks of `count` frames than an array job has children."""
+    return max(1, -(-count // (MAX_ARRAY_SIZE - (1 if review else 0))))
+
+
+def _balanced(frames: Sequence[int], breaksize: int) -> tuple[tuple[int, ...], ...]:
+    count = -(-len(frames) // breaksize)
+    bounds = [len(frames) * index // count for index in range(count + 1)] if count else []
     return tuple(tuple(frames[start:end]) for start, end in itertools.pairwise(bounds))
 
 

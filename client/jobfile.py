@@ -17,30 +17,36 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Final, Literal
 
 from filelock import FileLock, Timeout
 
 from client.errors import RenderError
+from client.ledger import Entry, Ledger
 
 # fmt: off
 EDITABLE_COLUMNS = (
     "id", "blend", "description", "scene", "camera", "startframe", "endframe", "step", "breaksize",
     "xres", "yres", "percentage", "samples", "files",
 )
-ALLOWANCES = ("autoexec", "allow_missing")
+OPTIONAL_COLUMNS = ("review", "autoexec", "allow_missing")
 FARM_COLUMNS = (
     "status", "frames_done", "frames_total", "error", "run", "job_id", "submitted_at", "finished_at",
     "render_seconds", "cost_usd",
 )
 # fmt: on
-COLUMNS = (*EDITABLE_COLUMNS, *ALLOWANCES, *FARM_COLUMNS)
-"""Those of a new file; one that lacks the allowances allows nothing, and gets them when a row is to allow something."""
+COLUMNS = (*EDITABLE_COLUMNS, *OPTIONAL_COLUMNS, *FARM_COLUMNS)
+"""Those of a new file; one that lacks an optional column gets it when a row is to hold something in it."""
+AUTO: Final = "auto"
+"""In the `breaksize` cell: chunks as long as what was measured of earlier runs suggests (client/pace.py)."""
 FILE_SEPARATOR = ";"
 """Between the paths of the `files` cell."""
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,15}(\.0*)?")
 _PLAIN_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _LOCK_SECONDS = 30
+_STEERING = ("status", "run", "job_id")
+"""The farm's columns by which `process` decides what to do with a row."""
 
 
 class Status(str, Enum):
@@ -83,12 +89,14 @@ class Render:
     startframe: int | None
     endframe: int | None
     step: int | None
-    breaksize: int | None
+    breaksize: int | Literal["auto"] | None
     xres: int | None
     yres: int | None
     percentage: int | None
     samples: int | None
     files: tuple[Path, ...]
+    review: int | None
+    """Every so many frames are rendered before the others."""
     autoexec: bool
     """Whether Python that the `.blend` holds may run on the farm."""
     allow_missing: bool
@@ -100,6 +108,8 @@ class Render:
     run: str
     job_id: str
     submitted_at: str
+    render_seconds: float
+    """What the frames of the last run took on the farm; 0 for unknown."""
 
     @property
     def label(self) -> str:
@@ -131,7 +141,7 @@ class _Sheet:
         return dict(zip(self.names, (*row, *[""] * len(self.names)), strict=False))
 
     def set(self, row: list[str], changes: Mapping[str, object]) -> None:
-        self.rows[0] += [name for name in ALLOWANCES if name not in self.names and changes.get(name)]
+        self.rows[0] += [name for name in OPTIONAL_COLUMNS if name not in self.names and changes.get(name)]
         names = self.names
         changes = {name: value for name, value in changes.items() if name in names or value}
         row.extend([""] * (len(names) - len(row)))
@@ -152,7 +162,7 @@ class JobFile:
         self.path = path
         self._lock = FileLock(f"{path}.lock", timeout=_LOCK_SECONDS)
         self._pass_lock = FileLock(f"{path}.process.lock", timeout=0)
-        self._journal = path.with_name(path.name + ".journal")
+        self._ledger = Ledger(path.with_name(path.name + ".journal"))
 
     def create(self) -> None:
         """Make the file with its row of names; raises RenderError when it is there already."""
@@ -185,7 +195,7 @@ class JobFile:
         with self._locked():
             sheet = self._load()
             row: list[str] = []
-            number = _next_id(sheet)
+            number = self._next_id(sheet)
             sheet.set(row, {**cells, "id": number, "status": Status.PENDING})
             # A file ended by blank lines keeps them at its end.
             at = len(sheet.rows)
@@ -209,21 +219,31 @@ class JobFile:
         except RenderError as error:
             raise RenderError(f"{error}.") from None
 
-    def name_new_rows(self) -> None:
-        """Give an id to each row that a person typed without one."""
+    def settle(self) -> list[str]:
+        """Name the rows that a person typed without an id, and mend what a spreadsheet's old copy overwrote.
+
+        Gives a sentence for each row that was mended, and for each that is gone although its job goes on.
+        """
         with self._locked():
-            sheet = self._load()
+            sheet, mended = self._load_mended()
             unnamed = [row for row in sheet.rows[1:] if any(row) and not sheet.cells(row)["id"].strip()]
             for row in unnamed:
-                sheet.set(row, {"id": _next_id(sheet)})
-            if unnamed:
+                sheet.set(row, {"id": self._next_id(sheet)})
+            told = [
+                f"Render {number} of {self.path.name} was overwritten by an old copy; its columns from status on are "
+                "again as the farm knows them (for a fresh run, set only its status to Pending)."
+                for number in mended
+            ]
+            told += self._forget_gone(sheet)
+            if unnamed or mended:
                 self._write(sheet)
+            return told
 
     def update(self, render: Render, changes: Mapping[str, object]) -> Render:
         """Change cells of one row and give the row as it now is.
 
-        When the file cannot be replaced because a spreadsheet holds it, the changes are kept in a journal beside it,
-        which the next command applies; RenderError says so. Raises it too when the row is gone.
+        The ledger beside the file has them first, so that the next command knows them also when the file cannot be
+        replaced because a spreadsheet holds it; RenderError says so. Raises it too when the row is gone.
         """
         with self._locked():
             sheet = self._load()
@@ -234,11 +254,11 @@ class JobFile:
                     f"{json.dumps({name: written(value) for name, value in changes.items()})}."
                 )
             sheet.set(row, changes)
-            try:
-                self._write(sheet)
-            except RenderError:
-                self._append_journal(render.id, changes)
-                raise
+            cells = sheet.cells(row)
+            entry = Entry(blend=cells["blend"], cells={name: cells[name] for name in FARM_COLUMNS})
+            with suppress(OSError):  # a disk that is full, which writing the file itself will tell
+                self._ledger.write(render.id, entry)
+            self._write(sheet)
             renders, _ = self._parse(sheet)
         return next((found for found in renders if found.id == render.id), render)
 
@@ -282,9 +302,45 @@ class JobFile:
             self._lock.release()
 
     def _load(self) -> _Sheet:
+        return self._load_mended()[0]
+
+    def _load_mended(self) -> tuple[_Sheet, list[int]]:
+        """Read the file and put right what an old copy of it says of the farm's columns; give those rows' ids too."""
         sheet = _read_sheet(self.path)
-        self._apply_journal(sheet)
-        return sheet
+        known, mended = self._ledger.read(), []
+        for row in sheet.rows[1:]:
+            cells = sheet.cells(row)
+            number = _as_int(cells["id"])
+            entry = known.get(number) if number is not None else None
+            if number is None or not entry or entry.blend != cells["blend"] or _is_fresh_run(cells, entry.cells):
+                continue
+            if any(cells[name].strip() != entry.cells.get(name, "").strip() for name in _STEERING):
+                mended.append(number)
+            # Also a number or a date that a spreadsheet spelled its own way.
+            sheet.set(row, {name: entry.cells.get(name, "") for name in FARM_COLUMNS})
+        return sheet, mended
+
+    def _forget_gone(self, sheet: _Sheet) -> list[str]:
+        """Tell, once, of rows that a person deleted, or an old copy lacks, while their jobs go on at a price."""
+        here = {_as_int(sheet.cells(row)["id"]) for row in sheet.rows[1:]}
+        resting = {status.value for status in RESTING} | {Status.PENDING.value}
+        told = []
+        for number, entry in self._ledger.read().items():
+            if entry is None or number in here:
+                continue
+            with suppress(OSError):
+                self._ledger.write(number, None)
+            if entry.cells.get("status") not in resting:
+                told.append(
+                    f"Render {number} ({Path(entry.blend).name}) is no longer in {self.path.name}, but its run "
+                    f"{entry.cells.get('run')} may go on: end its job {entry.cells.get('job_id')} in the Batch console."
+                )
+        return told
+
+    def _next_id(self, sheet: _Sheet) -> int:
+        """Give an id that no row has, nor ever had, so that no row inherits what the ledger knows of another."""
+        used = {_as_int(sheet.cells(row)["id"]) or 0 for row in sheet.rows[1:]}
+        return max(used | set(self._ledger.read()), default=0) + 1
 
     def _parse(self, sheet: _Sheet) -> tuple[list[Render], list[BrokenRow]]:
         renders: list[Render] = []
@@ -333,12 +389,13 @@ class JobFile:
             startframe=_number(cells, "startframe"),
             endframe=_number(cells, "endframe"),
             step=_positive(cells, "step"),
-            breaksize=_positive(cells, "breaksize"),
+            breaksize=_breaksize(cells),
             xres=_positive(cells, "xres"),
             yres=_positive(cells, "yres"),
             percentage=_positive(cells, "percentage"),
             samples=_positive(cells, "samples"),
             files=tuple(self.resolve(path.strip()) for path in cells["files"].split(FILE_SEPARATOR) if path.strip()),
+            review=_positive({"review": "", **cells}, "review"),
             autoexec=_truth(cells, "autoexec"),
             allow_missing=_truth(cells, "allow_missing"),
             status=Status(status),
@@ -349,6 +406,7 @@ class JobFile:
             run=cells["run"],
             job_id=cells["job_id"],
             submitted_at=cells["submitted_at"],
+            render_seconds=_seconds(cells["render_seconds"]),
         )
 
     def _write(self, sheet: _Sheet) -> None:
@@ -361,6 +419,7 @@ class JobFile:
                 os.fsync(file.fileno())
             Path(beside).chmod(self.path.stat().st_mode if self.path.exists() else 0o644)
             Path(beside).replace(self.path)
+            _outlast_power(self.path.parent)
         except OSError as error:
             if beside:
                 with suppress(OSError):
@@ -369,27 +428,6 @@ class JobFile:
                 f"{self.path} cannot be written ({error.strerror}): close the program that holds it, or free the disk, "
                 "and run the command again; what was learned is kept."
             ) from None
-
-    def _append_journal(self, number: int, changes: Mapping[str, object]) -> None:
-        line = json.dumps({"id": number, "changes": {name: written(value) for name, value in changes.items()}})
-        with suppress(OSError), self._journal.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-
-    def _apply_journal(self, sheet: _Sheet) -> None:
-        """Write down what an earlier command learned while a spreadsheet held the file."""
-        if not self._journal.exists():
-            return
-        for line in self._journal.read_text(encoding="utf-8").splitlines():
-            # A line that a crash cut short says nothing.
-            with suppress(ValueError, KeyError):
-                entry = json.loads(line)
-                row = _row_of(sheet, entry["id"])
-                if row is not None:
-                    sheet.set(row, entry["changes"])
-        self._write(sheet)
-        self._journal.unlink()
 
 
 def written(value: object) -> str:
@@ -442,8 +480,9 @@ def _row_of(sheet: _Sheet, number: int) -> list[str] | None:
     return None
 
 
-def _next_id(sheet: _Sheet) -> int:
-    return max((_as_int(sheet.cells(row)["id"]) or 0 for row in sheet.rows[1:]), default=0) + 1
+def _is_fresh_run(cells: Mapping[str, str], known: Mapping[str, str]) -> bool:
+    """Tell whether the user wishes a fresh run: Pending beside the latest run, which no older copy of the file has."""
+    return cells["status"].strip().capitalize() in {"", Status.PENDING.value} and cells["run"] == known.get("run")
 
 
 def _as_int(cell: str) -> int | None:
@@ -467,11 +506,31 @@ def _positive(cells: Mapping[str, str], name: str) -> int | None:
     return value
 
 
+def _seconds(cell: str) -> float:
+    return float(cell) if re.fullmatch(r"[0-9]{1,12}(\.[0-9]+)?", cell) else 0.0
+
+
+def _breaksize(cells: Mapping[str, str]) -> int | Literal["auto"] | None:
+    if cells["breaksize"].lower() == AUTO:
+        return AUTO
+    return _positive(cells, "breaksize")
+
+
 def _truth(cells: Mapping[str, str], name: str) -> bool:
     value = cells.get(name, "").lower()
     if value not in {"", "yes", "no", "true", "false", "1", "0"}:
         raise RenderError(f"its {name} is {cells[name]!r}; write yes or no")
     return value in {"yes", "true", "1"}
+
+
+def _outlast_power(folder: Path) -> None:
+    """Have a rename within the folder on the disk; Windows has no such call, and needs none."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 @contextmanager

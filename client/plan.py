@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from client import frames
+from client import frames, pace
 from client.errors import RenderError
 from client.inspection import Inspection, Scene
 from client.jobfile import Render
@@ -25,13 +26,20 @@ class Plan:
     @property
     def frames(self) -> list[int]:
         """Every frame of the range."""
-        return [frame for chunk in self.chunks for frame in chunk]
+        return sorted(frame for chunk in self.chunks for frame in chunk)
 
 
-def plan(render: Render, inspection: Inspection | None, *, without: frozenset[int] = frozenset()) -> Plan:
+def plan(
+    render: Render,
+    inspection: Inspection | None,
+    *,
+    renders: Sequence[Render] = (),
+    without: frozenset[int] = frozenset(),
+) -> Plan:
     """Check the row against the file, as far as a Blender told of it, and give what a run of it renders.
 
-    `without` are frames that are already on this machine. Raises RenderError with what the file does hold.
+    `renders` are the job file's rows, whose measured seconds make the chunks of `auto`; `without` are frames that are
+    already on this machine. Raises RenderError with what the file does hold.
     """
     scene = inspection.scene(render.scene) if inspection else None
     if scene:
@@ -43,9 +51,8 @@ def plan(render: Render, inspection: Inspection | None, *, without: frozenset[in
     if start < 0 or end > MAX_FRAME:
         raise RenderError(f"Frames {start} to {end} are not all between 0 and {MAX_FRAME:,}, as Blender's are.")
     wanted = [frame for frame in frames.frame_range(start, end, step) if frame not in without]
-    return Plan(
-        chunks=frames.chunks(wanted, render.breaksize or frames.DEFAULT_BREAKSIZE), settings=_settings(render, scene)
-    )
+    breaksize = pace.breaksize(render, renders, len(wanted))
+    return Plan(chunks=frames.chunks(wanted, breaksize, render.review), settings=_settings(render, scene))
 
 
 def check_version(inspection: Inspection | None, farm_blender: str) -> None:

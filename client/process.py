@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Protocol
 
-from client import config, fetch, inspection, package, plan, runs
+from client import config, fetch, inspection, pace, package, plan, runs
 from client.errors import RenderError, UnreachableError
 from client.farm import Farm, Job, MissingError
 from client.frames import spelled
 from client.frames_folder import FramesFolder
-from client.jobfile import FARM_COLUMNS, RESTING, JobFile, Render, Status
+from client.jobfile import AUTO, FARM_COLUMNS, RESTING, JobFile, Render, Status
 from render_worker.contract import CONTRACT_VERSION, Manifest, PackageFile, Report
 
 _LOG_LINES = 8
@@ -67,7 +67,8 @@ def process(jobfile: JobFile, farm: Farm, listener: Listener, *, resting: Collec
     """
     outcome = Outcome()
     _check_contract(farm)
-    jobfile.name_new_rows()
+    for sentence in jobfile.settle():
+        listener.warn(sentence)
     renders, broken = jobfile.read()
     outcome.broken = len(broken)
     for row in broken:
@@ -114,6 +115,7 @@ class _Pass:
         self.jobfile = jobfile
         self.farm = farm
         self.listener = listener
+        self.renders = renders
         self.runs = [render.run for render in renders]
         flying = {Status.SCHEDULED, Status.RUNNING, Status.RENDERED, Status.FETCHING}
         ids = [render.job_id for render in renders if render.status in flying and self._is_ours(render)]
@@ -142,8 +144,11 @@ class _Pass:
         if found is None:
             self.listener.warn(f"No Blender was found on this machine, so nothing of {render.blend.name} was checked.")
         plan.check_version(found, self.farm.config.blender_version)
-        wanted = plan.plan(render, found)
-        rest = plan.plan(render, found, without=frozenset(earlier.frames)) if earlier else wanted
+        wanted = plan.plan(render, found, renders=self.renders)
+        if render.breaksize == AUTO and not pace.seconds_a_frame(render, self.renders):
+            self.listener.say(f"{render.label}: nothing of it was measured yet, so its chunks have the default size")
+        here = frozenset(earlier.frames) if earlier else frozenset[int]()
+        rest = plan.plan(render, found, renders=self.renders, without=here) if here else wanted
         run = runs.new_run(render, self.farm.config.tag)
         contents = self._contents(render, found)
         manifest = Manifest(

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from client import fetch, frames, runs
+from client import fetch, frames, pace, runs
 from client.errors import RenderError
 from client.farm import Farm
 from client.frames_folder import FramesFolder
@@ -47,7 +47,7 @@ def retry(jobfile: JobFile, farm: Farm, render: Render, named: Collection[int] |
     if named is not None:
         farm.delete_frames(render.run, [name for name in listing if frame_of(name) in named])
         _set_aside(folder.path, named)
-    chunks = frames.chunks(again, render.breaksize or frames.DEFAULT_BREAKSIZE)
+    chunks = frames.chunks(again, pace.breaksize(render, [render], len(again)))
     farm.put_manifest(replace(manifest, chunks=(*manifest.chunks, *chunks), first_chunk=len(manifest.chunks)))
     changes = {"status": Status.UPLOADED, "error": "", "submitted_at": "", "finished_at": ""}
     done = len(folder.wanted) - len(again)

@@ -50,6 +50,15 @@ def test_what_the_user_says_wins(machine: Machine, blend: Path) -> None:
     assert machine.rows()[0]["description"] == "night"
 
 
+def test_chunks_can_be_left_to_what_was_measured_and_every_nth_frame_can_come_first(
+    machine: Machine, blend: Path
+) -> None:
+    said = machine.render("add", "-b", blend, *"-k auto --review 3".split())
+    assert "frames 1-4 in 2 chunks" in said.err
+    row = machine.rows()[0]
+    assert (row["breaksize"], row["review"]) == ("auto", "3")
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from client.errors import RenderError
-from client.jobfile import ALLOWANCES, COLUMNS, JobFile, Status, written
+from client.jobfile import COLUMNS, OPTIONAL_COLUMNS, JobFile, Status, written
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_an_update_keeps_what_a_person_saved_meanwhile(jobfile: JobFile) -> None
 def test_a_row_typed_by_hand_needs_no_id_and_no_status(jobfile: JobFile) -> None:
     jobfile.add({"blend": "a.blend"})
     save(jobfile, [*rows_of(jobfile), {**dict.fromkeys(COLUMNS, ""), "blend": "b.blend"}])
-    jobfile.name_new_rows()
+    jobfile.settle()
     renders, broken = jobfile.read()
     assert [(render.id, render.status) for render in renders] == [(1, Status.PENDING), (2, Status.PENDING)]
     assert not broken
@@ -122,7 +122,7 @@ def test_a_broken_row_is_told_and_the_others_go_on(jobfile: JobFile, cell: str, 
 def test_a_text_with_an_unquoted_comma_is_told(jobfile: JobFile) -> None:
     jobfile.add({"blend": "a.blend"})
     with jobfile.path.open("a", newline="") as file:
-        file.write("2,b.blend,hello, world" + "," * 23 + "x\r\n")
+        file.write("2,b.blend,hello, world" + "," * (len(COLUMNS) - 3) + "x\r\n")
     renders, broken = jobfile.read()
     assert len(renders) == 1
     assert "quotes around" in broken[0].reason
@@ -140,7 +140,10 @@ def test_a_missing_column_is_named(jobfile: JobFile) -> None:
 
 def test_a_file_from_before_the_allowances_allows_nothing_until_a_row_asks(jobfile: JobFile) -> None:
     jobfile.add({"blend": "a.blend"})
-    save(jobfile, [{name: cell for name, cell in row.items() if name not in ALLOWANCES} for row in rows_of(jobfile)])
+    save(
+        jobfile,
+        [{name: cell for name, cell in row.items() if name not in OPTIONAL_COLUMNS} for row in rows_of(jobfile)],
+    )
     assert jobfile.read()[0][0].autoexec is False
     jobfile.add({"blend": "b.blend", "autoexec": None})
     assert "autoexec" not in rows_of(jobfile)[0]
@@ -212,6 +215,7 @@ def test_what_was_learned_while_a_spreadsheet_held_the_file_is_applied_later(
     assert [file.name for file in jobfile.path.parent.iterdir() if file.name.startswith(".joblist")] == []
     again = jobfile.read()[0][0]
     assert (again.status, again.run) == (Status.UPLOADED, "r-1")
+    jobfile.settle()
     assert rows_of(jobfile)[0]["run"] == "r-1"
 
 
