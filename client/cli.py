@@ -223,6 +223,25 @@ def cancel(
 
 
 @app.command()
+def logs(
+    number: Annotated[int, typer.Argument(metavar="ID", help="The render's id, as `render describe` shows it.")],
+    chunk: Annotated[int, typer.Option("--chunk", min=0, help="Which chunk, counted from 0.")] = 0,
+    attempt: Annotated[int | None, typer.Option("--attempt", min=1, help="Which attempt; else the latest.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until the chunk has ended.")] = False,
+    jobfile: Jobfile = JOBFILE,
+) -> None:
+    """Show the worker's log of a chunk, such as `render logs 3 --chunk 2 --follow`."""
+    from client import config, screen
+    from client import logs as worker_logs
+    from client.account import Account
+    from client.jobfile import JobFile
+
+    (render,) = JobFile(jobfile).chosen([number])
+    for line in worker_logs.lines(Account(config.load()), render, chunk, attempt, follow=follow, say=screen.note):
+        screen.out_line(line)
+
+
+@app.command()
 def demo() -> None:
     """Render a sample scene on this machine, the whole way."""
     from client import demo as showing

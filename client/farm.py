@@ -1,4 +1,4 @@
-"""The farm as the client sees it: the only module that speaks to AWS."""
+"""The farm as the client sees it; only this module and `client.account` speak to AWS."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def read_stack(stack_name: str, connection: Connection) -> FarmConfig:
     region = client.meta.region_name
     where = "the local farm" if connection.endpoint_url else f"region {region}"
     try:
-        with _told("the stack", connection):
+        with told("the stack", connection):
             stack = client.describe_stacks(StackName=stack_name)["Stacks"][0]
     except MissingError:
         raise RenderError(
@@ -332,7 +332,7 @@ class Farm:
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:
-        with _told(what, self._connection, self.config.stack_name):
+        with told(what, self._connection, self.config.stack_name):
             yield
 
 
@@ -341,13 +341,15 @@ class MissingError(RenderError):
 
 
 @contextmanager
-def _told(what: str, connection: Connection, stack_name: str = "") -> Iterator[None]:
+def told(what: str, connection: Connection, stack_name: str = "") -> Iterator[None]:
     """Turn what AWS, the network or the disk raise about a thing into one sentence."""
     try:
         yield
     except exceptions.ClientError as error:
         code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-        if code in {"404", "NoSuchKey"} or (code == "ValidationError" and "does not exist" in message):
+        if code in {"404", "NoSuchKey", "ResourceNotFoundException"} or (
+            code == "ValidationError" and "does not exist" in message
+        ):
             raise MissingError(f"AWS has no {what.removeprefix('the ')} (any more).") from None
         if code in _BUSY:
             raise UnreachableError(f"AWS is busy and put off {what} ({code}): try again in a minute.") from None
