@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +15,14 @@ from client.farm import Connection, MissingError, told
 from render_worker import contract
 
 _IDS_PER_CALL = 100
+FARM_TAG = "render-farm"
+"""The tag that the stack puts on all that it holds, hosts included; its value is the stack's name."""
+_ECR_IMAGE = re.compile(
+    r"(?P<account>[0-9]{12})\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/(?P<name>[^@:]+)"
+    r"(@(?P<digest>sha256:[0-9a-f]{64})|:(?P<tag>[\w.-]+))?"
+)
+_LIVE = ("RUNNING", "STARTING", "RUNNABLE", "PENDING", "SUBMITTED")
+_ALARM_DAYS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +37,40 @@ class ChunkJob:
     def ended(self) -> bool:
         """Whether no further attempt will come."""
         return self.status in {"SUCCEEDED", "FAILED"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """The job queue or a compute environment: ENABLED or not, VALID or not, and AWS's reason."""
+
+    name: str
+    state: str
+    status: str
+    reason: str
+
+    @property
+    def works(self) -> bool:
+        """Whether jobs can go through it."""
+        return self.state == "ENABLED" and self.status in {"VALID", "UPDATING"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """A job that is RUNNABLE, an array where children of it are; `minutes` since it was submitted."""
+
+    name: str
+    id: str
+    minutes: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """A host of the farm that is billed, and for how many minutes it has run."""
+
+    id: str
+    size: str
+    minutes: int
 
 
 class Account:
@@ -48,7 +94,7 @@ class Account:
         A retry is a job of its own with chunks of its own, so all of the run's jobs are looked at.
         https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html
         """
-        with told(f"the jobs of {run}", self._connection, self.config.stack_name):
+        with self._told(f"the jobs of {run}"):
             pages = self._batch.get_paginator("list_jobs").paginate(
                 jobQueue=self.config.job_queue, filters=[{"name": "JOB_NAME", "values": [run]}]
             )
@@ -69,7 +115,7 @@ class Account:
         https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html
         """
         after = {"nextToken": token} if token else {}
-        with told("the log", self._connection, self.config.stack_name):
+        with self._told("the log"):
             page = self._logs.get_log_events(
                 logGroupName=self.config.log_group, logStreamName=stream, startFromHead=True, **after
             )
@@ -77,7 +123,7 @@ class Account:
 
     def log_retention_days(self) -> int | None:
         """Give for how many days the farm keeps logs; None when it keeps them for ever."""
-        with told("the log group", self._connection, self.config.stack_name):
+        with self._told("the log group"):
             pages = self._logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=self.config.log_group)
             for page in pages:
                 for group in page["logGroups"]:
@@ -86,6 +132,170 @@ class Account:
                         return days
         raise MissingError(f"AWS has no log group {self.config.log_group} (any more).")
 
+    def identity(self) -> str:
+        """Give the id of the account that the credentials belong to."""
+        with self._told("who you are"):
+            account: str = self._connection.client("sts").get_caller_identity()["Account"]
+            return account
+
+    def has_role(self, name: str) -> bool:
+        """Say whether the account has a role of that name."""
+        try:
+            with self._told(f"the role {name}"):
+                self._connection.client("iam").get_role(RoleName=name)
+        except MissingError:
+            return False
+        return True
+
+    def image(self) -> str:
+        """Give the image that the farm's job definition names, in its newest revision."""
+        with self._told("the job definition"):
+            pages = self._batch.get_paginator("describe_job_definitions").paginate(
+                jobDefinitionName=self.config.job_definition, status="ACTIVE"
+            )
+            found = [each for page in pages for each in page["jobDefinitions"]]
+        if not found:
+            raise MissingError(f"AWS has no job definition {self.config.job_definition} (any more).")
+        image: str = max(found, key=lambda each: int(each["revision"]))["containerProperties"]["image"]
+        return image
+
+    def has_image(self, image: str) -> bool | None:
+        """Say whether ECR holds an image; None for one of another registry."""
+        named = _ECR_IMAGE.fullmatch(image)
+        if named is None:
+            return None
+        which = {"imageDigest": named["digest"]} if named["digest"] else {"imageTag": named["tag"] or "latest"}
+        try:
+            with self._told(f"the image {image}"):
+                self._connection.client("ecr").describe_images(
+                    registryId=named["account"], repositoryName=named["name"], imageIds=[which]
+                )
+        except MissingError:
+            return False
+        return True
+
+    def queue(self) -> Part:
+        """Look at the job queue."""
+        found = self._queue()
+        return _part(found["jobQueueName"], found)
+
+    def environments(self) -> list[Part]:
+        """Look at the queue's compute environments, in the order in which they are filled."""
+        names = [each["computeEnvironment"] for each in self._queue()["computeEnvironmentOrder"]]
+        with self._told("the compute environments"):
+            found = self._batch.describe_compute_environments(computeEnvironments=names)["computeEnvironments"]
+        return [_part(each["computeEnvironmentName"], each) for each in found]
+
+    def has_live_job(self) -> bool:
+        """Say whether any job of the queue waits or runs."""
+        return any(job for status in _LIVE for job in self._listed(jobQueue=self.config.job_queue, jobStatus=status))
+
+    def waiting(self) -> list[Waiting]:
+        """Find the jobs that wait for a host; an array's parent is PENDING while its children wait."""
+        queue = self.config.job_queue
+        listed = [
+            *self._listed(jobQueue=queue, jobStatus="RUNNABLE"),
+            *self._listed(jobQueue=queue, jobStatus="PENDING"),
+        ]
+        with self._told("the jobs that wait"):
+            jobs = self._described([job["jobId"] for job in listed])
+        found = []
+        for job in jobs:
+            reason = job.get("statusReason") or ""
+            if job["status"] == "PENDING":
+                child = next(self._listed(arrayJobId=job["jobId"], jobStatus="RUNNABLE"), None)
+                if child is None:
+                    continue
+                reason = child.get("statusReason") or reason
+            minutes = _minutes_since(datetime.fromtimestamp(job["createdAt"] / 1000, timezone.utc))
+            found.append(Waiting(name=job["jobName"], id=job["jobId"], minutes=minutes, reason=reason))
+        return found
+
+    def instances(self) -> list[Instance]:
+        """Find the farm's hosts that run or are about to."""
+        with self._told("the hosts"):
+            pages = (
+                self._connection.client("ec2")
+                .get_paginator("describe_instances")
+                .paginate(
+                    Filters=[
+                        {"Name": f"tag:{FARM_TAG}", "Values": [self.config.stack_name]},
+                        {"Name": "instance-state-name", "Values": ["pending", "running"]},
+                    ]
+                )
+            )
+            return [
+                Instance(id=each["InstanceId"], size=each["InstanceType"], minutes=_minutes_since(each["LaunchTime"]))
+                for page in pages
+                for reservation in page["Reservations"]
+                for each in reservation["Instances"]
+            ]
+
+    def stored_bytes(self) -> dict[str, int]:
+        """Count what the two buckets hold, by bucket."""
+        client = self._connection.client("s3")
+        held = {}
+        for bucket in (self.config.source_bucket, self.config.results_bucket):
+            with self._told(f"the bucket {bucket}"):
+                pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+                held[bucket] = sum(found["Size"] for page in pages for found in page.get("Contents", ()))
+        return held
+
+    def last_alarm(self) -> tuple[datetime, str] | None:
+        """Give when the guard last told of idle hosts and its words, of what its log keeps; None without an alarm.
+
+        Raises MissingError for a farm without a guard.
+        """
+        with self._told("the stack's parts"):
+            pages = (
+                self._connection.client("cloudformation")
+                .get_paginator("list_stack_resources")
+                .paginate(StackName=self.config.stack_name)
+            )
+            parts = [part for page in pages for part in page["StackResourceSummaries"]]
+        group = next(
+            (
+                part["PhysicalResourceId"]
+                for part in parts
+                if part["ResourceType"] == "AWS::Logs::LogGroup" and part["LogicalResourceId"].startswith("GuardLog")
+            ),
+            None,
+        )
+        if group is None:
+            raise MissingError("The farm has no guard.")
+        since = datetime.now(timezone.utc) - timedelta(days=_ALARM_DAYS)
+        with self._told("the guard's log"):
+            found = [
+                event
+                for page in self._logs.get_paginator("filter_log_events").paginate(
+                    logGroupName=group,
+                    filterPattern='"yet these hosts were running"',
+                    startTime=int(since.timestamp() * 1000),
+                )
+                for event in page["events"]
+            ]
+        if not found:
+            return None
+        latest = max(found, key=lambda event: event["timestamp"])
+        return datetime.fromtimestamp(latest["timestamp"] / 1000, timezone.utc), " ".join(latest["message"].split())
+
+    def _queue(self) -> Any:
+        with self._told("the job queue"):
+            found = self._batch.describe_job_queues(jobQueues=[self.config.job_queue])["jobQueues"]
+        if not found:
+            raise MissingError(f"AWS has no job queue {self.config.job_queue} (any more).")
+        return found[0]
+
+    def _listed(self, **what: str) -> Iterator[Any]:
+        with self._told("the jobs"):
+            for page in self._batch.get_paginator("list_jobs").paginate(**what):
+                yield from page["jobSummaryList"]
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        with told(what, self._connection, self.config.stack_name):
+            yield
+
     def _described(self, ids: list[str]) -> list[Any]:
         """Describe jobs in the order of their ids; those that Batch does not know are left out."""
         found: dict[str, Any] = {}
@@ -93,6 +303,14 @@ class Account:
             answer = self._batch.describe_jobs(jobs=ids[start : start + _IDS_PER_CALL])
             found |= {job["jobId"]: job for job in answer["jobs"]}
         return [found[each] for each in ids if each in found]
+
+
+def _part(name: str, found: Any) -> Part:
+    return Part(name=name, state=found["state"], status=found.get("status", ""), reason=found.get("statusReason") or "")
+
+
+def _minutes_since(then: datetime) -> int:
+    return int((datetime.now(timezone.utc) - then).total_seconds() // 60)
 
 
 def _created(job: Any) -> int:

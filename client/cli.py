@@ -242,6 +242,24 @@ def logs(
 
 
 @app.command()
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Say what is wrong with the farm or costs while nothing renders, each with its fix; `render doctor --json`."""
+    from client import config, screen
+    from client import doctor as checks
+
+    findings = checks.examine(config.load())
+    if as_json:
+        screen.show_json([finding.data() for finding in findings])
+    else:
+        screen.show_table(["check", "is", "what"], [[each.check, each.level.value, each.said] for each in findings])
+    for each in findings:
+        if each.fix and not as_json:
+            screen.note(f"{each.check}: {each.fix}")
+    if any(each.level in checks.TROUBLE for each in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
 def demo() -> None:
     """Render a sample scene on this machine, the whole way."""
     from client import demo as showing

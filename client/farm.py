@@ -42,6 +42,8 @@ _SPOT_QUOTAS["cpu"] = ("L-34B43A08", "All Standard Spot Instance Requests")
 # Batch answers 50 calls a second to all clients of an account together; what botocore's own tries did not outlast.
 # https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html
 _BUSY = {"RequestLimitExceeded", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequestsException"}
+_MISSING = {"404", "ImageNotFoundException", "NoSuchEntity", "NoSuchKey"}
+_MISSING |= {"RepositoryNotFoundException", "ResourceNotFoundException"}
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
 _USABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"}
 
@@ -347,9 +349,7 @@ def told(what: str, connection: Connection, stack_name: str = "") -> Iterator[No
         yield
     except exceptions.ClientError as error:
         code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-        if code in {"404", "NoSuchKey", "ResourceNotFoundException"} or (
-            code == "ValidationError" and "does not exist" in message
-        ):
+        if code in _MISSING or (code == "ValidationError" and "does not exist" in message):
             raise MissingError(f"AWS has no {what.removeprefix('the ')} (any more).") from None
         if code in _BUSY:
             raise UnreachableError(f"AWS is busy and put off {what} ({code}): try again in a minute.") from None

@@ -6,30 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import boto3
-import pytest
-
-from client import config
 from tests.e2e.machine import Machine
-
-
-@pytest.fixture
-def aws(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Make clients of the account in which the farm is."""
-    monkeypatch.setenv("RENDER_CONFIG", str(machine.home / ".renderconfig"))
-    farm = config.load()
-
-    def client(service: str) -> Any:
-        return boto3.client(
-            service,  # type: ignore[call-overload]
-            endpoint_url=farm.endpoint_url,
-            region_name=farm.region,
-            aws_access_key_id="local",
-            aws_secret_access_key="local",  # noqa: S106 -- the emulator takes any
-        )
-
-    client.farm = farm  # type: ignore[attr-defined]
-    return client
 
 
 def test_the_log_of_each_chunk_is_shown_whole_and_a_chunk_that_is_none_is_told(machine: Machine, blend: Path) -> None:
