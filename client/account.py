@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ _ECR_IMAGE = re.compile(
 )
 _LIVE = ("RUNNING", "STARTING", "RUNNABLE", "PENDING", "SUBMITTED")
 _ALARM_DAYS = 30
+_PRICES_REGION = "us-east-1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +89,10 @@ class Account:
     @cached_property
     def _logs(self) -> Any:
         return self._connection.client("logs")
+
+    @cached_property
+    def _ec2(self) -> Any:
+        return self._connection.client("ec2")
 
     def chunk_job(self, run: str, chunk: int) -> ChunkJob | None:
         """Give the latest job of a run's chunk; None when Batch knows none, as it does about 7 days after its end.
@@ -214,15 +220,11 @@ class Account:
     def instances(self) -> list[Instance]:
         """Find the farm's hosts that run or are about to."""
         with self._told("the hosts"):
-            pages = (
-                self._connection.client("ec2")
-                .get_paginator("describe_instances")
-                .paginate(
-                    Filters=[
-                        {"Name": f"tag:{FARM_TAG}", "Values": [self.config.stack_name]},
-                        {"Name": "instance-state-name", "Values": ["pending", "running"]},
-                    ]
-                )
+            pages = self._ec2.get_paginator("describe_instances").paginate(
+                Filters=[
+                    {"Name": f"tag:{FARM_TAG}", "Values": [self.config.stack_name]},
+                    {"Name": "instance-state-name", "Values": ["pending", "running"]},
+                ]
             )
             return [
                 Instance(id=each["InstanceId"], size=each["InstanceType"], minutes=_minutes_since(each["LaunchTime"]))
@@ -278,6 +280,60 @@ class Account:
             return None
         latest = max(found, key=lambda event: event["timestamp"])
         return datetime.fromtimestamp(latest["timestamp"] / 1000, timezone.utc), " ".join(latest["message"].split())
+
+    def spot_prices(self, size: str, zone: str, start: datetime, end: datetime) -> list[tuple[datetime, float]]:
+        """Give the Spot prices of a size in a zone, each with the time from which it held, oldest first.
+
+        In dollars an hour. The first one held at `start` already; AWS keeps 90 days.
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSpotPriceHistory.html
+        """
+        with self._told("the Spot prices"):
+            pages = self._ec2.get_paginator("describe_spot_price_history").paginate(
+                InstanceTypes=[size],
+                AvailabilityZone=zone,
+                ProductDescriptions=["Linux/UNIX"],
+                StartTime=start,
+                EndTime=end,
+            )
+            return sorted(
+                (each["Timestamp"], float(each["SpotPrice"])) for page in pages for each in page["SpotPriceHistory"]
+            )
+
+    def on_demand_price(self, size: str) -> float | None:
+        """Give today's On-Demand price of a size with Linux in the farm's region, in dollars an hour; None without one.
+
+        The price list is served in a few regions only, for all of them.
+        https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/using-price-list-query-api.html
+        """
+        wanted = {
+            "instanceType": size,
+            "regionCode": self.config.region,
+            "operatingSystem": "Linux",
+            "tenancy": "Shared",
+            "preInstalledSw": "NA",
+            "capacitystatus": "Used",
+        }
+        with self._told("the On-Demand price"):
+            client = Connection(region=_PRICES_REGION, profile=self.config.profile).client("pricing")
+            products = client.get_products(
+                ServiceCode="AmazonEC2",
+                Filters=[{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in wanted.items()],
+            )["PriceList"]
+        for product in map(json.loads, products):
+            for term in product["terms"].get("OnDemand", {}).values():
+                for dimension in term["priceDimensions"].values():
+                    if dimension["unit"] == "Hrs":
+                        return float(dimension["pricePerUnit"]["USD"])
+        return None
+
+    def share_of_host(self, size: str) -> float:
+        """Give the part of a host that one job takes: of its GPUs on a GPU farm, else of its vCPUs."""
+        with self._told(f"the size {size}"):
+            (found,) = self._ec2.describe_instance_types(InstanceTypes=[size])["InstanceTypes"]
+        gpus: int = sum(int(each["Count"]) for each in found.get("GpuInfo", {}).get("Gpus", ()))
+        if self.config.device == "gpu" and gpus:
+            return 1 / gpus
+        return min(1.0, self.config.job_vcpus / int(found["VCpuInfo"]["DefaultVCpus"]))
 
     def _queue(self) -> Any:
         with self._told("the job queue"):

@@ -242,6 +242,34 @@ def logs(
 
 
 @app.command()
+def cost(
+    ids: Annotated[list[int] | None, typer.Argument(help="The renders' ids; else all that have run.")] = None,
+    month: Annotated[bool, typer.Option("--month", help="Add them up by month.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    jobfile: Jobfile = JOBFILE,
+) -> None:
+    """Show what renders cost so far, a frame and to completion, such as `render cost 3` or `render cost --month`."""
+    from client import config, screen
+    from client import cost as money
+    from client.account import Account
+    from client.farm import Farm
+    from client.jobfile import JobFile
+
+    renders, settings = JobFile(jobfile), config.load()
+    chosen = renders.chosen(ids) if ids else renders.read()[0]
+    costs, warnings = money.costs(Farm(settings), Account(settings), chosen)
+    if as_json:
+        screen.show_json(money.months(costs) if month else [each.data() for each in costs])
+    elif month:
+        screen.show_table(money.MONTH_COLUMNS, money.month_cells(costs))
+    else:
+        screen.show_table(money.COLUMNS, [each.cells() for each in costs])
+    for warning in warnings:
+        screen.warn(warning)
+    screen.note(money.LEFT_OUT if not settings.endpoint_url else money.LOCAL)
+
+
+@app.command()
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Say what is wrong with the farm or costs while nothing renders, each with its fix; `render doctor --json`."""
     from client import config, screen

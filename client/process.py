@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Protocol
 
-from client import config, fetch, inspection, package, plan, runs
+from client import config, cost, fetch, inspection, package, plan, runs
 from client.errors import RenderError, UnreachableError
 from client.farm import Farm, Job, MissingError
 from client.frames import spelled
@@ -303,6 +303,7 @@ class _Pass:
                 "error": "",
                 "finished_at": _now(),
                 "render_seconds": f"{seconds:.1f}" if reports else "",
+                "cost_usd": cost.cell(self.farm.config, reports),
             },
         )
 
