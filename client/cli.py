@@ -101,6 +101,9 @@ def add(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Render although files that the .blend refers to are missing.")
     ] = False,
+    max_cost: Annotated[
+        float | None, typer.Option("--max-cost", min=0.01, help="Dollars at which nothing more is started, e.g. 2.50.")
+    ] = None,
     jobfile: Jobfile = JOBFILE,
 ) -> None:
     """Add a render; what is not given is taken from the .blend, what is given is checked against it."""
@@ -121,6 +124,7 @@ def add(
         "samples": samples,
         "autoexec": "yes" if autoexec else None,
         "allow_missing": "yes" if allow_missing else None,
+        "max_cost": max_cost,
     }
     added = adding.add(JobFile(jobfile), blend, given, additional or [])
     for warning in added.warnings:

@@ -134,14 +134,19 @@ def costs(farm: Farm, account: Account, renders: Sequence[Render]) -> tuple[list
     return found, warnings
 
 
-def cell(config: FarmConfig, reports: Sequence[Report]) -> str:
-    """Give the dollars of a finished run for its row; empty where any attempt's price is unknown. Never raises."""
-    if config.endpoint_url or not reports:
-        return ""
+def spent(config: FarmConfig, reports: Sequence[Report]) -> tuple[float, int]:
+    """Give the dollars of attempts that have reported, and of how many of them no price is known. Never raises."""
+    if config.endpoint_url:
+        return 0.0, 0
     prices = _Prices(Account(config), with_on_demand=False)
-    known = [prices.attempt(report).usd for report in reports]
-    total = _sum(known)
-    return "" if total is None or None in known else f"{total:.4f}"
+    usd = [prices.attempt(report).usd for report in reports]
+    return _sum(usd) or 0.0, usd.count(None)
+
+
+def cell(config: FarmConfig, reports: Sequence[Report]) -> str:
+    """Give the dollars of a finished run for its row; empty on the local farm, and where a price is unknown."""
+    usd, unknown = spent(config, reports)
+    return "" if config.endpoint_url or unknown or not reports else f"{usd:.4f}"
 
 
 def months(costs: Iterable[Cost]) -> list[dict[str, object]]:

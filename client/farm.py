@@ -72,6 +72,12 @@ class Job:
         ran = ("RUNNING", "SUCCEEDED", "FAILED")
         return self.status in ran or any(self.children.get(status) for status in ran)
 
+    @property
+    def waits(self) -> bool:
+        """Whether any chunk has not started yet."""
+        waiting = ("SUBMITTED", "PENDING", "RUNNABLE")
+        return any(self.children.get(status) for status in waiting) if self.children else self.status in waiting
+
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
@@ -279,6 +285,14 @@ class Farm:
         """End a job and all its children, running or not."""
         with self._told("the job"):
             self._batch.terminate_job(jobId=job_id, reason=reason)
+
+    def cancel_waiting(self, job_id: str, reason: str) -> None:
+        """Cancel a job, or those of its children, that have not started; what runs goes on.
+
+        https://docs.aws.amazon.com/batch/latest/APIReference/API_CancelJob.html
+        """
+        with self._told("the job"):
+            self._batch.cancel_job(jobId=job_id, reason=reason)
 
     def frames(self, run: str, *, after: str = "") -> dict[str, int]:
         """List the run's frame files whose names sort after a text, each with its size in bytes."""

@@ -27,7 +27,7 @@ EDITABLE_COLUMNS = (
     "id", "blend", "description", "scene", "camera", "startframe", "endframe", "step", "breaksize",
     "xres", "yres", "percentage", "samples", "files",
 )
-ALLOWANCES = ("autoexec", "allow_missing")
+ALLOWANCES = ("autoexec", "allow_missing", "max_cost")
 FARM_COLUMNS = (
     "status", "frames_done", "frames_total", "error", "run", "job_id", "submitted_at", "finished_at",
     "render_seconds", "cost_usd",
@@ -93,6 +93,8 @@ class Render:
     """Whether Python that the `.blend` holds may run on the farm."""
     allow_missing: bool
     """Whether it may be rendered without files that it refers to."""
+    max_cost: float | None = None
+    """Dollars at which nothing more of it is started; None without a limit."""
     status: Status
     frames_done: int
     frames_total: int
@@ -341,6 +343,7 @@ class JobFile:
             files=tuple(self.resolve(path.strip()) for path in cells["files"].split(FILE_SEPARATOR) if path.strip()),
             autoexec=_truth(cells, "autoexec"),
             allow_missing=_truth(cells, "allow_missing"),
+            max_cost=_dollars(cells, "max_cost"),
             status=Status(status),
             # The farm's own cells are rewritten from what the farm says, so nothing in them breaks a row.
             frames_done=int(cells["frames_done"]) if cells["frames_done"].isdecimal() else 0,
@@ -465,6 +468,15 @@ def _positive(cells: Mapping[str, str], name: str) -> int | None:
     if value is not None and value < 1:
         raise RenderError(f"its {name} is {value}; write a number of 1 or more")
     return value
+
+
+def _dollars(cells: Mapping[str, str], name: str) -> float | None:
+    text = cells.get(name, "")
+    if not text:
+        return None
+    if not _PLAIN_NUMBER.fullmatch(text) or float(text) <= 0:
+        raise RenderError(f"its {name} is {text!r}; write dollars such as 2.50, or nothing for no limit")
+    return float(text)
 
 
 def _truth(cells: Mapping[str, str], name: str) -> bool:

@@ -122,7 +122,7 @@ def test_a_broken_row_is_told_and_the_others_go_on(jobfile: JobFile, cell: str, 
 def test_a_text_with_an_unquoted_comma_is_told(jobfile: JobFile) -> None:
     jobfile.add({"blend": "a.blend"})
     with jobfile.path.open("a", newline="") as file:
-        file.write("2,b.blend,hello, world" + "," * 23 + "x\r\n")
+        file.write("2,b.blend,hello, world" + "," * (len(COLUMNS) - 3) + "x\r\n")
     renders, broken = jobfile.read()
     assert len(renders) == 1
     assert "quotes around" in broken[0].reason
