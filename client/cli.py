@@ -104,6 +104,9 @@ def add(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Render although files that the .blend refers to are missing.")
     ] = False,
+    max_cost: Annotated[
+        float | None, typer.Option("--max-cost", min=0.01, help="Dollars at which nothing more is started, e.g. 2.50.")
+    ] = None,
     jobfile: Jobfile = JOBFILE,
 ) -> None:
     """Add a render; what is not given is taken from the .blend, what is given is checked against it."""
@@ -125,6 +128,7 @@ def add(
         "samples": samples,
         "autoexec": "yes" if autoexec else None,
         "allow_missing": "yes" if allow_missing else None,
+        "max_cost": max_cost,
     }
     added = adding.add(JobFile(jobfile), blend, given, additional or [])
     for warning in added.warnings:
@@ -224,6 +228,71 @@ def cancel(
         screen.note(
             f"{done.label} is cancelled; {done.frames_done} of {done.frames_total} frames are finished and kept"
         )
+
+
+@app.command()
+def logs(
+    number: Annotated[int, typer.Argument(metavar="ID", help="The render's id, as `render describe` shows it.")],
+    chunk: Annotated[int, typer.Option("--chunk", min=0, help="Which chunk, counted from 0.")] = 0,
+    attempt: Annotated[int | None, typer.Option("--attempt", min=1, help="Which attempt; else the latest.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until the chunk has ended.")] = False,
+    jobfile: Jobfile = JOBFILE,
+) -> None:
+    """Show the worker's log of a chunk, such as `render logs 3 --chunk 2 --follow`."""
+    from client import config, screen
+    from client import logs as worker_logs
+    from client.account import Account
+    from client.jobfile import JobFile
+
+    (render,) = JobFile(jobfile).chosen([number])
+    for line in worker_logs.lines(Account(config.load()), render, chunk, attempt, follow=follow, say=screen.note):
+        screen.out_line(line)
+
+
+@app.command()
+def cost(
+    ids: Annotated[list[int] | None, typer.Argument(help="The renders' ids; else all that have run.")] = None,
+    month: Annotated[bool, typer.Option("--month", help="Add them up by month.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    jobfile: Jobfile = JOBFILE,
+) -> None:
+    """Show what renders cost so far, a frame and to completion, such as `render cost 3` or `render cost --month`."""
+    from client import config, screen
+    from client import cost as money
+    from client.account import Account
+    from client.farm import Farm
+    from client.jobfile import JobFile
+
+    renders, settings = JobFile(jobfile), config.load()
+    chosen = renders.chosen(ids) if ids else renders.read()[0]
+    costs, warnings = money.costs(Farm(settings), Account(settings), chosen)
+    if as_json:
+        screen.show_json(money.months(costs) if month else [each.data() for each in costs])
+    elif month:
+        screen.show_table(money.MONTH_COLUMNS, money.month_cells(costs))
+    else:
+        screen.show_table(money.COLUMNS, [each.cells() for each in costs])
+    for warning in warnings:
+        screen.warn(warning)
+    screen.note(money.LEFT_OUT if not settings.endpoint_url else money.LOCAL)
+
+
+@app.command()
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Say what is wrong with the farm or costs while nothing renders, each with its fix; `render doctor --json`."""
+    from client import config, screen
+    from client import doctor as checks
+
+    findings = checks.examine(config.load())
+    if as_json:
+        screen.show_json([finding.data() for finding in findings])
+    else:
+        screen.show_table(["check", "is", "what"], [[each.check, each.level.value, each.said] for each in findings])
+    for each in findings:
+        if each.fix and not as_json:
+            screen.note(f"{each.check}: {each.fix}")
+    if any(each.level in checks.TROUBLE for each in findings):
+        raise typer.Exit(1)
 
 
 @app.command()

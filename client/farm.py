@@ -1,4 +1,4 @@
-"""The farm as the client sees it: the only module that speaks to AWS."""
+"""The farm as the client sees it; only this module and `client.account` speak to AWS."""
 
 from __future__ import annotations
 
@@ -46,6 +46,8 @@ _SPOT_QUOTAS["cpu"] = ("L-34B43A08", "All Standard Spot Instance Requests")
 # Batch answers 50 calls a second to all clients of an account together; what botocore's own tries did not outlast.
 # https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html
 _BUSY = {"RequestLimitExceeded", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequestsException"}
+_MISSING = {"404", "ImageNotFoundException", "NoSuchEntity", "NoSuchKey"}
+_MISSING |= {"RepositoryNotFoundException", "ResourceNotFoundException"}
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
 _USABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"}
 
@@ -73,6 +75,12 @@ class Job:
         """Whether any chunk has run; an array's own status is PENDING while its children run."""
         ran = ("RUNNING", "SUCCEEDED", "FAILED")
         return self.status in ran or any(self.children.get(status) for status in ran)
+
+    @property
+    def waits(self) -> bool:
+        """Whether any chunk has not started yet."""
+        waiting = ("SUBMITTED", "PENDING", "RUNNABLE")
+        return any(self.children.get(status) for status in waiting) if self.children else self.status in waiting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +123,7 @@ def read_stack(stack_name: str, connection: Connection) -> FarmConfig:
     region = client.meta.region_name
     where = "the local farm" if connection.endpoint_url else f"region {region}"
     try:
-        with _told("the stack", connection):
+        with told("the stack", connection):
             stack = client.describe_stacks(StackName=stack_name)["Stacks"][0]
     except MissingError:
         raise RenderError(
@@ -301,6 +309,14 @@ class Farm:
         with self._told("the job"):
             self._batch.terminate_job(jobId=job_id, reason=reason)
 
+    def cancel_waiting(self, job_id: str, reason: str) -> None:
+        """Cancel a job, or those of its children, that have not started; what runs goes on.
+
+        https://docs.aws.amazon.com/batch/latest/APIReference/API_CancelJob.html
+        """
+        with self._told("the job"):
+            self._batch.cancel_job(jobId=job_id, reason=reason)
+
     def frames(self, run: str, *, after: str = "") -> dict[str, int]:
         """List the run's frame files whose names sort after a text, each with its size in bytes."""
         return self._listing(contract.frames_prefix(run), after=after)
@@ -355,7 +371,7 @@ class Farm:
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:
-        with _told(what, self._connection, self.config.stack_name):
+        with told(what, self._connection, self.config.stack_name):
             yield
 
 
@@ -368,13 +384,13 @@ class MissingError(RenderError):
 
 
 @contextmanager
-def _told(what: str, connection: Connection, stack_name: str = "") -> Iterator[None]:
+def told(what: str, connection: Connection, stack_name: str = "") -> Iterator[None]:
     """Turn what AWS, the network or the disk raise about a thing into one sentence."""
     try:
         yield
     except exceptions.ClientError as error:
         code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-        if code in {"404", "NoSuchKey"} or (code == "ValidationError" and "does not exist" in message):
+        if code in _MISSING or (code == "ValidationError" and "does not exist" in message):
             raise MissingError(f"AWS has no {what.removeprefix('the ')} (any more).") from None
         if code in _BUSY:
             raise BusyError(f"AWS is busy and put off {what} ({code}): try again in a minute.") from None

@@ -108,6 +108,24 @@ def find_blender() -> list[str] | None:
     return [program, "--background", "--factory-startup", "--disable-autoexec", "--python"]
 
 
+def blender_version(command: list[str]) -> str | None:
+    """Ask a Blender that `find_blender` gave for its version (`5.0.1`); None when it does not tell."""
+    if len(command) == 1:
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 -- doctor alone asks
+
+        try:
+            return version("bpy")
+        except PackageNotFoundError:
+            return None
+    try:
+        ended = subprocess.run(
+            [command[0], "--version"], capture_output=True, text=True, timeout=_PATIENCE_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return next((line.split()[1] for line in ended.stdout.splitlines() if line.startswith("Blender ")), None)
+
+
 def inspect(blend: Path) -> Inspection | None:
     """Ask Blender what the file holds; None where this machine has no Blender.
 

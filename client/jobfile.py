@@ -29,7 +29,7 @@ EDITABLE_COLUMNS = (
     "id", "blend", "description", "scene", "camera", "startframe", "endframe", "step", "breaksize",
     "xres", "yres", "percentage", "samples", "files",
 )
-OPTIONAL_COLUMNS = ("review", "autoexec", "allow_missing")
+OPTIONAL_COLUMNS = ("review", "autoexec", "allow_missing", "max_cost")
 FARM_COLUMNS = (
     "status", "frames_done", "frames_total", "error", "run", "job_id", "submitted_at", "finished_at",
     "render_seconds", "cost_usd",
@@ -101,6 +101,8 @@ class Render:
     """Whether Python that the `.blend` holds may run on the farm."""
     allow_missing: bool
     """Whether it may be rendered without files that it refers to."""
+    max_cost: float | None = None
+    """Dollars at which nothing more of it is started; None without a limit."""
     status: Status
     frames_done: int
     frames_total: int
@@ -398,6 +400,7 @@ class JobFile:
             review=_positive({"review": "", **cells}, "review"),
             autoexec=_truth(cells, "autoexec"),
             allow_missing=_truth(cells, "allow_missing"),
+            max_cost=_dollars(cells, "max_cost"),
             status=Status(status),
             # The farm's own cells are rewritten from what the farm says, so nothing in them breaks a row.
             frames_done=int(cells["frames_done"]) if cells["frames_done"].isdecimal() else 0,
@@ -514,6 +517,15 @@ def _breaksize(cells: Mapping[str, str]) -> int | Literal["auto"] | None:
     if cells["breaksize"].lower() == AUTO:
         return AUTO
     return _positive(cells, "breaksize")
+
+
+def _dollars(cells: Mapping[str, str], name: str) -> float | None:
+    text = cells.get(name, "")
+    if not text:
+        return None
+    if not _PLAIN_NUMBER.fullmatch(text) or float(text) <= 0:
+        raise RenderError(f"its {name} is {text!r}; write dollars such as 2.50, or nothing for no limit")
+    return float(text)
 
 
 def _truth(cells: Mapping[str, str], name: str) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Protocol
 
-from client import config, fetch, inspection, pace, package, plan, runs
+from client import config, cost, fetch, inspection, limit, pace, package, plan, runs
 from client.errors import RenderError, UnreachableError
 from client.farm import Farm, Job, MissingError
 from client.frames import spelled
@@ -218,6 +218,8 @@ class _Pass:
         if _is_recent(render.submitted_at):
             self.listener.say(f"{render.label}: waiting until Batch would show a job of an earlier command")
             return render
+        if why := limit.reached(self.farm, render, self.listener.warn):
+            return self.jobfile.update(render, {"status": Status.CANCELLED, "error": why})
         try:
             manifest = self.farm.manifest(render.run)
         except MissingError:
@@ -261,7 +263,7 @@ class _Pass:
         if job and not job.ended:
             status = Status.RUNNING if job.started else Status.SCHEDULED
             # A poll costs what is new; the last one looks at everything, also at the files beside a frame's main one.
-            return self._fetched(render, folder, status, after=folder.fetched_up_to)
+            return self._bounded(self._fetched(render, folder, status, after=folder.fetched_up_to), job)
         if job is None or job.status == "SUCCEEDED":
             if render.status is not Status.FETCHING:
                 self.listener.say(f"{render.label}: rendered; fetching the last frames")
@@ -274,7 +276,19 @@ class _Pass:
             return self._fail(render, f"{why}, and frames {spelled(missing)} are not in the results bucket")
         render = self._fetched(render, folder, render.status)
         fetch.fetch_output(self.farm, render.run, folder)
+        if limit.stopped(render):
+            return self.jobfile.update(render, {"status": Status.CANCELLED, "finished_at": _now()})
         return self._fail_with(render, job)
+
+    def _bounded(self, render: Render, job: Job) -> Render:
+        """Start nothing more of a render that has cost its limit; written down first, so that its end is understood."""
+        why = limit.reached(self.farm, render, self.listener.warn) if job.waits else ""
+        if not why:
+            return render
+        render = self.jobfile.update(render, {"error": why})
+        self.farm.cancel_waiting(job.id, why)
+        self.listener.warn(f"{render.label}: {why}")
+        return render
 
     def _fetched(self, render: Render, folder: FramesFolder, status: Status, *, after: str = "") -> Render:
         """Fetch the frames that are new and write down how far the render is."""
@@ -308,6 +322,7 @@ class _Pass:
                 "error": "",
                 "finished_at": _now(),
                 "render_seconds": f"{seconds:.1f}" if reports else "",
+                "cost_usd": cost.cell(self.farm.config, reports),
             },
         )
 

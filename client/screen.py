@@ -22,6 +22,11 @@ def out(text: str) -> None:
     print(text)
 
 
+def out_line(text: str) -> None:
+    """Print a line that somebody else wrote, at once; what could steer a terminal becomes a space."""
+    print("".join(each if each.isprintable() or each == "\t" else " " for each in text), flush=True)
+
+
 def note(text: str) -> None:
     """Say what was done."""
     print(text, file=sys.stderr, flush=True)

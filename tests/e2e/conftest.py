@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
 
+from client import config
 from tests.e2e.machine import Machine
 
 
@@ -42,3 +45,22 @@ def blend(machine: Machine, shot: bytes) -> Path:
     path = machine.folder / "shot.blend"
     path.write_bytes(shot)
     return path
+
+
+@pytest.fixture
+def aws(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Make clients of the account in which the farm is."""
+    monkeypatch.setenv("RENDER_CONFIG", str(machine.home / ".renderconfig"))
+    farm = config.load()
+
+    def client(service: str) -> Any:
+        return boto3.client(
+            service,  # type: ignore[call-overload]
+            endpoint_url=farm.endpoint_url,
+            region_name=farm.region,
+            aws_access_key_id="local",
+            aws_secret_access_key="local",  # noqa: S106 -- the emulator takes any
+        )
+
+    client.farm = farm  # type: ignore[attr-defined]
+    return client

@@ -1,0 +1,283 @@
+"""What is wrong with a farm, or costs while nothing renders: one small check for each, in the order to mend them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from client import inspection
+from client.account import Account
+from client.config import FarmConfig
+from client.errors import RenderError
+from client.farm import Connection, Farm, MissingError, read_stack
+from render_worker.contract import CONTRACT_VERSION
+
+_GB_MONTH_USD = 0.023
+"""S3 Standard in us-east-1, first 50 TB, mid 2026: https://aws.amazon.com/s3/pricing/; some regions ask more."""
+_MUCH_USD = 1.0
+"""From so much a month on, stored bytes are told as a cost."""
+_LONG_MINUTES = 30
+"""For so long a job may wait for a Spot host without that being told as a failure."""
+_ROLES = {
+    "AWSServiceRoleForBatch": "batch.amazonaws.com",
+    "AWSServiceRoleForEC2Spot": "spot.amazonaws.com",
+}
+"""https://docs.aws.amazon.com/batch/latest/userguide/using-service-linked-roles.html and
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/service-linked-roles-spot-instance-requests.html"""
+
+
+class Level(str, Enum):
+    """How a check went."""
+
+    OK = "ok"
+    COSTS = "costs"
+    """Billed although nothing renders."""
+    FAILS = "fails"
+    """Renders cannot go on until it is mended."""
+    UNCHECKED = "not checked"
+    """The account or the local farm does not answer this; nothing is known."""
+
+
+TROUBLE = {Level.COSTS, Level.FAILS}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What one check found, in a sentence, and what to do about it; `fix` is empty where nothing is to be done."""
+
+    check: str
+    level: Level
+    said: str
+    fix: str = ""
+
+    def data(self) -> dict[str, str]:
+        """Give it for --json."""
+        return {"check": self.check, "level": self.level.value, "said": self.said, "fix": self.fix}
+
+
+def examine(config: FarmConfig) -> list[Finding]:
+    """Make every check; without credentials or the stack, the others could only repeat that and are left out."""
+    account = Account(config)
+    findings: list[Finding] = []
+    for check in CHECKS:
+        name = check.__name__.replace("_", " ")
+        try:
+            level, said, fix = check(account)
+        except RenderError as error:
+            level, said, fix = Level.UNCHECKED, f"not checked: {error}", ""
+            if isinstance(error, MissingError):
+                level, said = Level.FAILS, str(error)
+        findings.append(Finding(check=name, level=level, said=said, fix=fix))
+        if level is Level.FAILS and check in {credentials, stack}:
+            break
+    return findings
+
+
+_Result = tuple[Level, str, str]  # what was found and the fix
+
+
+def version(account: Account) -> _Result:
+    """Check that client and worker speak the same version of the manifest."""
+    theirs = account.config.contract_version
+    if theirs == CONTRACT_VERSION:
+        return Level.OK, f"Client and farm both speak version {theirs}.", ""
+    older = "client" if theirs > CONTRACT_VERSION else "farm"
+    fix = "pipx upgrade blender-aws-batch" if older == "client" else "cdk deploy, then render configure"
+    return (
+        Level.FAILS,
+        f"The farm speaks version {theirs}, this client {CONTRACT_VERSION}.",
+        f"Update the {older}: {fix}.",
+    )
+
+
+def credentials(account: Account) -> _Result:
+    """Check that the credentials work, and belong to the farm's account."""
+    config = account.config
+    try:
+        found = account.identity()
+    except RenderError as error:
+        return Level.FAILS, str(error), "Nothing else can be checked without credentials that AWS takes."
+    where = f"account {found}, region {config.region}"
+    if found == config.account:
+        return Level.OK, f"They are of {where}, as the farm is.", ""
+    return (
+        Level.FAILS,
+        f"They are of {where}, and the farm is in account {config.account}.",
+        f"Use its profile: render configure --stackname {config.stack_name} --profile NAME.",
+    )
+
+
+def stack(account: Account) -> _Result:
+    """Check that the stack is there as it was configured."""
+    config = account.config
+    connection = Connection(region=config.region, profile=config.profile, endpoint_url=config.endpoint_url)
+    again = f"Read it again: render configure --stackname {config.stack_name}."
+    try:
+        found = read_stack(config.stack_name, connection)
+    except RenderError as error:
+        return Level.FAILS, str(error), "Nothing else can be checked without the stack."
+    if found.stack_id != config.stack_id:
+        return Level.FAILS, f"{config.stack_name} was deployed anew since it was configured.", again
+    if found != config:
+        return Level.FAILS, f"{config.stack_name} has changed since it was configured.", again
+    return Level.OK, f"{config.stack_name} is there with all its outputs.", ""
+
+
+def spot_quota(account: Account) -> _Result:
+    """Check the Spot quota, which bounds how many hosts there can be."""
+    config = account.config
+    if config.endpoint_url:
+        return _not_local("starts no Spot hosts")
+    quota = Farm(config).spot_quota()
+    if quota is None:
+        return Level.UNCHECKED, "not checked: the quota may not be read (servicequotas:GetServiceQuota).", ""
+    name, vcpus = quota
+    said = f"`{name}` is {vcpus:g} vCPUs; a job takes {config.job_vcpus}, the farm at most {config.max_vcpus}."
+    ask = "Ask for more in the Service Quotas console"
+    if vcpus < config.job_vcpus:
+        return Level.FAILS, said, f"{ask}: no job can ever start."
+    return Level.OK, said, f"{ask}, or the farm never grows to its size." if vcpus < config.max_vcpus else ""
+
+
+def service_roles(account: Account) -> _Result:
+    """Check for the roles through which AWS acts for the farm; each account needs them once."""
+    if account.config.endpoint_url:
+        return _not_local("starts no Spot hosts")
+    missing = {name: service for name, service in _ROLES.items() if not account.has_role(name)}
+    if not missing:
+        return Level.OK, f"{' and '.join(_ROLES)} are there.", ""
+    commands = "; ".join(f"aws iam create-service-linked-role --aws-service-name {each}" for each in missing.values())
+    return Level.FAILS, f"The account has no {' and no '.join(missing)}.", f"Create it once: {commands}."
+
+
+def image(account: Account) -> _Result:
+    """Check that the worker's image is there to be pulled."""
+    if account.config.endpoint_url:
+        return _not_local("renders without an image")
+    name = account.image()
+    there = account.has_image(name)
+    if there is None:
+        return Level.UNCHECKED, f"not checked: {name} is in another registry than ECR.", ""
+    if there:
+        return Level.OK, f"{name} is in ECR.", ""
+    return Level.FAILS, f"{name} is not in ECR (any more).", "Build and push it again: cdk deploy."
+
+
+def queue(account: Account) -> _Result:
+    """Check that the queue takes jobs."""
+    part = account.queue()
+    if part.works:
+        return Level.OK, "The job queue takes jobs.", ""
+    said = f"The job queue is {part.state} and {part.status}{_because(part.reason)}."
+    name = account.config.job_queue
+    return Level.FAILS, said, f"aws batch update-job-queue --job-queue {name} --state ENABLED, or cdk deploy."
+
+
+def hosts(account: Account) -> _Result:
+    """Check that the compute environments start hosts."""
+    parts = account.environments()
+    broken = [part for part in parts if not part.works]
+    if not broken:
+        return Level.OK, "Every compute environment is enabled and valid.", ""
+    said = " ".join(f"{part.name} is {part.state} and {part.status}{_because(part.reason)}." for part in broken)
+    fix = f"aws batch update-compute-environment --compute-environment {broken[0].name} --state ENABLED"
+    if broken[0].status == "INVALID":
+        fix = "Mend what the reason names, then cdk deploy"
+    return Level.FAILS, said, f"{fix}."
+
+
+def waiting_jobs(account: Account) -> _Result:
+    """Find jobs that wait for a host for long; they cost nothing."""
+    found = account.waiting()
+    stuck = [job for job in found if job.reason or job.minutes >= _LONG_MINUTES]
+    if not stuck:
+        few = f"{len(found)} jobs wait for a host, none for long." if found else "No job waits for a host."
+        return Level.OK, few, ""
+    why = "Batch gives no reason, so Spot capacity or the quota is short"
+    said = " ".join(
+        f"{job.name} is RUNNABLE for {job.minutes} min: {(job.reason or why).rstrip('.')}." for job in stuck
+    )
+    return Level.FAILS, said, "Mend the cause, or stop it with `render cancel ID`; while it waits it costs nothing."
+
+
+def idle_hosts(account: Account) -> _Result:
+    """Find hosts that run without a job, the bill that nobody expects."""
+    found = account.instances()
+    # The jobs are read last: one that arrives after the hosts were listed is then seen.
+    if not found or account.has_live_job():
+        return Level.OK, f"{len(found)} hosts run, and there are jobs." if found else "No host runs.", ""
+    said = ", ".join(f"{each.id} ({each.size}, up for {each.minutes} min)" for each in found)
+    ids = " ".join(each.id for each in found)
+    command = f"aws ec2 terminate-instances --region {account.config.region} --instance-ids {ids}"
+    return (
+        Level.COSTS,
+        f"No job is there, and these hosts are billed: {said}.",
+        f"Batch stops its hosts some minutes after the last job; if they are there in 15 minutes still: {command}",
+    )
+
+
+def stored(account: Account) -> _Result:
+    """Count the stored bytes, which are billed by the month."""
+    held = account.stored_bytes()
+    gigabytes = sum(held.values()) / 1e9
+    if account.config.endpoint_url:
+        return Level.OK, f"{gigabytes:.3f} GB are kept on this machine, which costs nothing.", ""
+    usd = gigabytes * _GB_MONTH_USD
+    said = f"{gigabytes:.3f} GB are kept, about {usd:.2f} dollars a month at {_GB_MONTH_USD} per GB (us-east-1)."
+    if usd < _MUCH_USD:
+        return Level.OK, said, ""
+    return Level.COSTS, said, "Delete runs that you have fetched, or set results_expiry_days and run cdk deploy."
+
+
+def local_blender(account: Account) -> _Result:
+    """Compare the Blender here with the farm's, for which alone holds what it says of a file."""
+    theirs = account.config.blender_version
+    command = inspection.find_blender()
+    here = inspection.blender_version(command) if command else None
+    if here is None:
+        return Level.UNCHECKED, "not checked: no Blender was found here, so nothing checks a .blend before upload.", ""
+    said = f"Blender {here} is here, {theirs} on the farm."
+    if here.split(".")[:2] == theirs.split(".")[:2]:
+        return Level.OK, said, ""
+    return (
+        Level.OK,
+        said,
+        "Deploy the farm with your version (blender_version) when a file is refused or looks different.",
+    )
+
+
+def guard_alarm(account: Account) -> _Result:
+    """Look for what the guard last told of hosts that ran without a job."""
+    try:
+        alarm = account.last_alarm()
+    except MissingError as error:
+        return Level.UNCHECKED, f"not checked: {error}", ""
+    if alarm is None:
+        return Level.OK, "The guard's log holds no alarm.", ""
+    return Level.OK, f"The guard's last alarm, {alarm[0]:%Y-%m-%d %H:%M} UTC: {alarm[1]}", ""
+
+
+CHECKS: tuple[Callable[[Account], _Result], ...] = (
+    version,
+    credentials,
+    stack,
+    spot_quota,
+    service_roles,
+    image,
+    queue,
+    hosts,
+    waiting_jobs,
+    idle_hosts,
+    stored,
+    local_blender,
+    guard_alarm,
+)
+
+
+def _because(reason: str) -> str:
+    return f" ({reason.rstrip('.')})" if reason else ""
+
+
+def _not_local(why: str) -> _Result:
+    return Level.UNCHECKED, f"not checked: the local farm {why}.", ""
