@@ -24,7 +24,7 @@ from benchmarks.report import tell
 from client import config, fetch, inspection
 from client.config import FarmConfig
 from client.farm import Connection, Farm
-from client.jobfile import COLUMNS, JobFile
+from client.jobfile import COLUMNS, JobFile, Render
 from client.process import Outcome, process
 from client.screen import Lines
 from render_worker import contract
@@ -61,13 +61,17 @@ class Quiet(Lines):
     def warn(self, text: str) -> None:
         """Pass over it."""
 
+    def fetched(self, render: Render, files: int) -> None:
+        """Pass over it."""
+
 
 @contextmanager
-def studio(aws: InstantAWS | None = None) -> Iterator[tuple[InstantAWS, Farm, JobFile]]:
+def studio(aws: InstantAWS | None = None, stack: FarmConfig = FARM) -> Iterator[tuple[InstantAWS, Farm, JobFile]]:
     """Give an AWS, an empty one unless given, a farm in it and a job file."""
     aws, make = aws or InstantAWS(), Connection.client
     with tempfile.TemporaryDirectory() as folder:
         variables = {"RENDER_HOME": folder, "RENDER_CONFIG": f"{folder}/config"}
+        variables |= {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "nothing"}
         with (
             mock.patch.dict(os.environ, variables),
             mock.patch.object(inspection, "find_blender", return_value=None),
@@ -77,12 +81,12 @@ def studio(aws: InstantAWS | None = None) -> Iterator[tuple[InstantAWS, Farm, Jo
                 lambda self, service, **how: aws.client(lambda name: make(self, name, **how), service),
             ),
         ):
-            config.save(FARM)
+            config.save(stack)
             blend = Path(folder, "shot.blend")
             blend.write_bytes(b"BLENDER" + os.urandom(1 << 16))
             jobfile = JobFile(Path(folder, "joblist.csv"))
             jobfile.create()
-            yield aws, Farm(FARM), jobfile
+            yield aws, Farm(stack), jobfile
 
 
 def one_pass(jobfile: JobFile, farm: Farm) -> Outcome:

@@ -46,7 +46,9 @@ class InstantAWS:
     def _answer(self, request: Any, event_name: str, **_: object) -> AWSResponse:
         operation = event_name.rpartition(".")[2]
         self.calls[operation] += 1
-        status, headers, body = getattr(self, f"_{operation}")(request)
+        return self._response(request, *getattr(self, f"_{operation}")(request))
+
+    def _response(self, request: Any, status: int, headers: dict[str, str], body: bytes) -> AWSResponse:
         fields = HTTPHeaders.from_dict({"Content-Length": str(len(body)), **headers})
         return AWSResponse(request.url, status, fields, _Raw(body))
 
@@ -58,8 +60,7 @@ class InstantAWS:
         return 200, {}, self.objects[_path(request)]
 
     def _PutObject(self, request: Any) -> tuple[int, dict[str, str], bytes]:  # noqa: N802
-        body = request.body
-        self.objects[_path(request)] = body if isinstance(body, bytes) else body.read()
+        self.objects[_path(request)] = _content(request)
         return 200, {"ETag": '"0"'}, b""
 
     def _ListObjectsV2(self, request: Any) -> tuple[int, dict[str, str], bytes]:  # noqa: N802
@@ -107,8 +108,23 @@ class InstantAWS:
 
 
 def _path(request: Any) -> str:
-    # Path-style addresses, since the endpoint is not Amazon's.
-    return unquote(urlsplit(request.url).path).lstrip("/")
+    """Give bucket/key, of an address in S3's own style or, as at an endpoint that is not Amazon's, by path."""
+    address = urlsplit(request.url)
+    bucket, is_named, _ = address.netloc.partition(".s3.")
+    return (f"{bucket}/" if is_named else "") + unquote(address.path).lstrip("/")
+
+
+def _content(request: Any) -> bytes:
+    body: bytes = request.body if isinstance(request.body, bytes) else request.body.read()
+    if "X-Amz-Trailer" not in request.headers:
+        return body
+    # In pieces, each with its length before it: https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trailers.html
+    whole, rest = b"", body
+    while True:
+        length, _, rest = rest.partition(b"\r\n")
+        if not int(length, 16):
+            return whole
+        whole, rest = whole + rest[: int(length, 16)], rest[int(length, 16) + 2 :]
 
 
 def _json(answer: object) -> tuple[int, dict[str, str], bytes]:

@@ -19,22 +19,27 @@ def fetch_frames(farm: Farm, run: str, listing: dict[str, int], folder: FramesFo
 
     Raises RenderError at the first that fails; those that came before stay.
     """
-    return _fetch(farm, contract.frames_prefix(run), listing, folder.path, got)
+
+    def arrived(name: str) -> None:
+        folder.arrived(name)
+        got()
+
+    return _fetch(farm, contract.frames_prefix(run), listing, folder.path, arrived)
 
 
 def fetch_output(farm: Farm, run: str, folder: FramesFolder) -> int:
     """Fetch what the run's hooks left in the output folder and give the number of files."""
-    return _fetch(farm, contract.output_prefix(run), farm.outputs(run), folder.path / OUTPUT_FOLDER, lambda: None)
+    return _fetch(farm, contract.output_prefix(run), farm.outputs(run), folder.path / OUTPUT_FOLDER, lambda _: None)
 
 
-def _fetch(farm: Farm, prefix: str, listing: dict[str, int], folder: Path, got: Callable[[], None]) -> int:
+def _fetch(farm: Farm, prefix: str, listing: dict[str, int], folder: Path, got: Callable[[str], None]) -> int:
     wanted = [(name, folder / place) for name, place in _places(listing) if not _is_here(folder / place, listing[name])]
     with ThreadPoolExecutor(PARALLEL) as pool:
-        waiting = [pool.submit(farm.download, prefix + name, path) for name, path in wanted]
+        waiting = {pool.submit(farm.download, prefix + name, path): name for name, path in wanted}
         try:
             for future in as_completed(waiting):
                 future.result()
-                got()
+                got(waiting[future])
         finally:
             pool.shutdown(cancel_futures=True)
     return len(wanted)
