@@ -14,6 +14,7 @@ from client.farm import Farm, Job, MissingError
 from client.frames import spelled
 from client.frames_folder import FramesFolder
 from client.jobfile import AUTO, FARM_COLUMNS, RESTING, JobFile, Render, Status
+from client.standing import Standing
 from render_worker.contract import CONTRACT_VERSION, Manifest, PackageFile, Report
 
 _LOG_LINES = 8
@@ -36,7 +37,7 @@ class Listener(Protocol):
     def fetched(self, render: Render, files: int) -> None:
         """Hear how many files have come; the row's `frames_done` counts the frames."""
 
-    def stands(self, render: Render) -> None:
+    def stands(self, standing: Standing) -> None:
         """Hear where the row now stands."""
 
 
@@ -88,7 +89,7 @@ def process(jobfile: JobFile, farm: Farm, listener: Listener, *, resting: Collec
             with suppress(RenderError):  # the sentence was told; a disk that is full cannot hold it too
                 jobfile.update(render, {"error": error})
             continue
-        listener.stands(render)
+        listener.stands(Standing(render=render))
         outcome.stands[render.id] = (render.status, render.frames_done)
         if render.status is Status.FAILED:
             outcome.failed.add(render.id)

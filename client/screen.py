@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from client.jobfile import RESTING, Render, Status
+from client.standing import Standing
 
 _DATES = ("submitted_at",)
 
@@ -97,7 +98,7 @@ class Lines:
         count = f"{files} files" if files > 1 else "1 file"
         note(f"{render.label}: fetched {count}; {render.frames_done} of {render.frames_total} frames are here")
 
-    def stands(self, render: Render) -> None:
+    def stands(self, standing: Standing) -> None:
         """Pass over it: the table shows where the rows stand."""
 
 
@@ -139,10 +140,11 @@ class Live:
 
     def fetched(self, render: Render, files: int) -> None:
         """Move the row's bar at once: it counts what has come."""
-        self.stands(render)
+        self.stands(Standing(render=render))
 
-    def stands(self, render: Render) -> None:
+    def stands(self, standing: Standing) -> None:
         """Move the row's bar."""
+        render = standing.render
         if render.id in self._tasks or render.status not in RESTING:
             self._show(render, render.status.value)
         if render.status in RESTING and render.id in self._tasks:

@@ -314,11 +314,12 @@ class FrameReport:
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """The EC2 instance: its size (`g5.xlarge`), zone (`us-east-1a`) and `spot` or `on-demand`; None where it is none.
+    """The EC2 instance: id, size (`g5.xlarge`), zone (`us-east-1a`), `spot` or `on-demand`; None where it is none.
 
     The host itself writes this when it boots, since a job cannot ask for it (docs/security.md).
     """
 
+    instance_id: str | None = None
     instance_type: str | None = None
     availability_zone: str | None = None
     life_cycle: str | None = None

@@ -51,8 +51,8 @@ install --directory --owner {WORKER_UID} --group {WORKER_UID} --mode 0755 {HOST_
 metadata=http://169.254.169.254/latest
 token=$(curl --silent --request PUT --header 'X-aws-ec2-metadata-token-ttl-seconds: 60' $metadata/api/token)
 ask() {{ curl --silent --fail --header "X-aws-ec2-metadata-token: $token" $metadata/meta-data/$1; }}
-printf '{{"instance_type": "%s", "availability_zone": "%s", "life_cycle": "%s"}}' \\
-    "$(ask instance-type)" "$(ask placement/availability-zone)" "$(ask instance-life-cycle)" \\
+printf '{{"instance_id": "%s", "instance_type": "%s", "availability_zone": "%s", "life_cycle": "%s"}}' \\
+    "$(ask instance-id)" "$(ask instance-type)" "$(ask placement/availability-zone)" "$(ask instance-life-cycle)" \\
     > {HOST_CACHE}/{contract.HOST_FILE}
 """
 """Makes the folder that chunks share and writes into it what the host is, since a job cannot ask for that itself.

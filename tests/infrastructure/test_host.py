@@ -62,12 +62,15 @@ def test_of_its_host_a_job_sees_the_folder_of_shared_files_alone(variant: Templa
 
 def test_a_host_says_what_it_is_where_the_worker_reads_it(tmp_path: Path) -> None:
     script = DESCRIBE_HOST.replace(HOST_CACHE, str(tmp_path / "cache")).replace(f" --owner {WORKER_UID}", "")
-    metadata = {"api/token": "t", "instance-type": "g5.xlarge", "availability-zone": "eu-west-1b", "life-cycle": "spot"}
+    metadata = {"api/token": "t", "instance-id": "i-0a", "instance-type": "g5.xlarge"}
+    metadata |= {"availability-zone": "eu-west-1b", "life-cycle": "spot"}
     cases = "\n".join(f"*{ending}) echo {answer};;" for ending, answer in metadata.items())
     curl = f'curl() {{ case "${{@: -1}}" in {cases}\n esac; }}\n'
     subprocess.run(["bash", "-c", curl + script.replace(f" --group {WORKER_UID}", "")], check=True)
     said = Host.from_json(json.loads((tmp_path / "cache" / contract.HOST_FILE).read_text()))
-    assert said == Host(instance_type="g5.xlarge", availability_zone="eu-west-1b", life_cycle="spot")
+    assert said == Host(
+        instance_id="i-0a", instance_type="g5.xlarge", availability_zone="eu-west-1b", life_cycle="spot"
+    )
 
 
 def test_a_host_may_serve_its_own_cluster_and_nothing_else(variant: Template) -> None:
