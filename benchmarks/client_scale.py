@@ -23,9 +23,10 @@ from benchmarks.instant_aws import InstantAWS
 from benchmarks.report import tell
 from client import config, fetch, inspection
 from client.config import FarmConfig
-from client.farm import Connection, Farm
+from client.connection import Connection
+from client.farm import Farm
 from client.jobfile import COLUMNS, JobFile, Render
-from client.process import Outcome, process
+from client.process import Outcome, Process
 from client.screen import Lines
 from render_worker import contract
 from render_worker.contract import CONTRACT_VERSION, FrameReport, Host, RenderedFile, Report
@@ -48,6 +49,7 @@ FARM = FarmConfig(
     blender_version="5.0.1",
     contract_version=CONTRACT_VERSION,
     job_vcpus=4,
+    source_expiry_days=30,
     max_vcpus=64,
 )
 
@@ -91,7 +93,7 @@ def studio(aws: InstantAWS | None = None, stack: FarmConfig = FARM) -> Iterator[
 
 def one_pass(jobfile: JobFile, farm: Farm) -> Outcome:
     """Take every row as far as it can go."""
-    return process(jobfile, farm, Quiet())
+    return Process(jobfile, farm, Quiet()).once()
 
 
 def large() -> dict[str, float]:

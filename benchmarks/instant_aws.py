@@ -6,13 +6,19 @@ keeps S3's page of 1,000 keys and Batch's 100 ids and arrays of 2 to 10,000, and
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from email.utils import formatdate
 from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, unescape
 
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
@@ -35,7 +41,13 @@ class InstantAWS:
         self.calls: Counter[str] = Counter()
         self.objects: dict[str, bytes] = {}
         """Content by bucket/key."""
+        self.written: dict[str, float] = {}
+        """When an object was put, where that matters; Unix seconds by this AWS's own clock."""
         self.jobs: dict[str, dict[str, Any]] = {}
+
+    def clock(self) -> float:
+        """Give the time here: it is not the client's."""
+        return time.time()
 
     def client(self, make: Callable[[str], Any], service: str) -> Any:
         """Give the client's own client of a service, with this behind it."""
@@ -44,24 +56,51 @@ class InstantAWS:
         return made
 
     def _answer(self, request: Any, event_name: str, **_: object) -> AWSResponse:
-        operation = event_name.rpartition(".")[2]
+        return self._response(request, *self.answer(event_name.rpartition(".")[2], request))
+
+    def answer(self, operation: str, request: Any) -> tuple[int, dict[str, str], bytes]:
+        """Count a call and give status, headers and body; `request` has the `url`, `headers` and `body` of one."""
         self.calls[operation] += 1
-        return self._response(request, *getattr(self, f"_{operation}")(request))
+        answer: tuple[int, dict[str, str], bytes] = getattr(self, f"_{operation}")(request)
+        return answer
 
     def _response(self, request: Any, status: int, headers: dict[str, str], body: bytes) -> AWSResponse:
-        fields = HTTPHeaders.from_dict({"Content-Length": str(len(body)), **headers})
+        date = formatdate(self.clock(), usegmt=True)
+        fields = HTTPHeaders.from_dict({"Content-Length": str(len(body)), "Date": date, **headers})
         return AWSResponse(request.url, status, fields, _Raw(body))
 
     def _HeadObject(self, request: Any) -> tuple[int, dict[str, str], bytes]:  # noqa: N802
-        found = self.objects.get(_path(request))
-        return (404, {}, b"") if found is None else (200, {"Last-Modified": "Sun, 22 Nov 2026 10:00:00 GMT"}, b"")
+        path = _path(request)
+        if path not in self.objects:
+            return 404, {}, b""
+        headers = {"Last-Modified": formatdate(self.written.get(path, self.clock()), usegmt=True)}
+        return 200, {**headers, "Content-Length": str(len(self.objects[path]))}, b""
 
     def _GetObject(self, request: Any) -> tuple[int, dict[str, str], bytes]:  # noqa: N802
-        return 200, {}, self.objects[_path(request)]
+        found = self.objects.get(_path(request))
+        if found is None:
+            return 404, {"Content-Type": "application/xml"}, b"<Error><Code>NoSuchKey</Code></Error>"
+        return 200, {}, found
 
     def _PutObject(self, request: Any) -> tuple[int, dict[str, str], bytes]:  # noqa: N802
-        self.objects[_path(request)] = _content(request)
+        path, content = _path(request), _content(request)
+        checksum = request.headers.get("x-amz-checksum-sha256")
+        if checksum and base64.b64encode(hashlib.sha256(content).digest()) != _bytes(checksum):
+            return 400, {"Content-Type": "application/xml"}, b"<Error><Code>BadDigest</Code></Error>"
+        self.objects[path], self.written[path] = content, self.clock()
         return 200, {"ETag": '"0"'}, b""
+
+    def _DeleteObjects(self, request: Any) -> tuple[int, dict[str, str], bytes]:  # noqa: N802
+        bucket = _path(request).strip("/")
+        for key in re.findall(rb"<Key>(.*?)</Key>", _content(request)):
+            self.objects.pop(f"{bucket}/{unescape(key.decode())}", None)
+        return 200, {"Content-Type": "application/xml"}, b"<DeleteResult/>"
+
+    def _TerminateJob(self, request: Any) -> tuple[int, dict[str, str], bytes]:  # noqa: N802
+        job = self.jobs.get(json.loads(request.body)["jobId"], {})
+        if job.get("status") not in {"SUCCEEDED", "FAILED"}:
+            job |= {"status": "FAILED", "statusReason": json.loads(request.body)["reason"]}
+        return _json({})
 
     def _ListObjectsV2(self, request: Any) -> tuple[int, dict[str, str], bytes]:  # noqa: N802
         query = parse_qs(urlsplit(request.url).query)
@@ -70,13 +109,16 @@ class InstantAWS:
         start = f"{bucket}/{prefix}"
         found = sorted(path[len(bucket) + 1 :] for path in self.objects if path.startswith(start))
         found = [key for key in found if key > after]
-        page = found[:KEYS_OF_A_PAGE]
+        return self._page(bucket, found[:KEYS_OF_A_PAGE], more=len(found) > KEYS_OF_A_PAGE)
+
+    def _page(self, bucket: str, keys: list[str], *, more: bool) -> tuple[int, dict[str, str], bytes]:
+        """Give a page of a listing."""
         contents = "".join(
-            f"<Contents><Key>{escape(key)}</Key><Size>{len(self.objects[f'{bucket}/{key}'])}</Size></Contents>"
-            for key in page
+            f"<Contents><Key>{escape(key)}</Key><Size>{len(self.objects[f'{bucket}/{key}'])}</Size>"
+            f"<LastModified>{_iso(self.written.get(f'{bucket}/{key}', self.clock()))}</LastModified></Contents>"
+            for key in keys
         )
-        more = len(found) > len(page)
-        token = f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>" if more else ""
+        token = f"<NextContinuationToken>{escape(keys[-1])}</NextContinuationToken>" if more else ""
         body = f"<ListBucketResult><IsTruncated>{str(more).lower()}</IsTruncated>{token}{contents}</ListBucketResult>"
         return 200, {"Content-Type": "application/xml"}, body.encode()
 
@@ -86,8 +128,11 @@ class InstantAWS:
         if size is not None and not 2 <= size <= LARGEST_ARRAY:  # noqa: PLR2004 -- the bound that AWS has
             return _refused(f"An array has 2 to {LARGEST_ARRAY} children.")
         number = f"job-{len(self.jobs)}"
-        job = {"jobId": number, "jobName": asked["jobName"], "status": "PENDING", "createdAt": len(self.jobs)}
-        self.jobs[number] = {**job, "arrayProperties": {"size": size, "statusSummary": {"RUNNING": size}}}
+        job = {"jobId": number, "jobName": asked["jobName"], "status": "RUNNING", "createdAt": len(self.jobs)}
+        job |= {"container": {"environment": asked["containerOverrides"]["environment"]}}
+        if size:
+            job |= {"status": "PENDING", "arrayProperties": {"size": size, "statusSummary": {"RUNNING": size}}}
+        self.jobs[number] = job
         return _json({"jobId": number, "jobName": asked["jobName"]})
 
     def _DescribeJobs(self, request: Any) -> tuple[int, dict[str, str], bytes]:  # noqa: N802
@@ -104,7 +149,8 @@ class InstantAWS:
         """Let every job succeed."""
         for job in self.jobs.values():
             job["status"] = "SUCCEEDED"
-            job["arrayProperties"]["statusSummary"] = {"SUCCEEDED": job["arrayProperties"]["size"]}
+            if "arrayProperties" in job:
+                job["arrayProperties"]["statusSummary"] = {"SUCCEEDED": job["arrayProperties"]["size"]}
 
 
 def _path(request: Any) -> str:
@@ -125,6 +171,14 @@ def _content(request: Any) -> bytes:
         if not int(length, 16):
             return whole
         whole, rest = whole + rest[: int(length, 16)], rest[int(length, 16) + 2 :]
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def _bytes(header: str | bytes) -> bytes:
+    return header if isinstance(header, bytes) else header.encode()
 
 
 def _json(answer: object) -> tuple[int, dict[str, str], bytes]:

@@ -12,7 +12,6 @@ import json
 import random
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
-from xml.sax.saxutils import escape
 
 from benchmarks.instant_aws import KEYS_OF_A_PAGE, InstantAWS
 from render_worker import contract
@@ -48,6 +47,10 @@ class SimulatedAWS(InstantAWS):
         self._manifests: dict[int, Manifest] = {}
         self._keys: dict[str, list[str]] = {}
         """Keys of the results bucket, sorted, by run and folder."""
+
+    def clock(self) -> float:
+        """Give the simulated time."""
+        return self.now
 
     def sleep(self, seconds: float) -> None:
         """Let the time pass."""
@@ -135,13 +138,13 @@ class SimulatedAWS(InstantAWS):
         if summary.get("SUCCEEDED") == described["arrayProperties"]["size"]:
             described["status"] = "SUCCEEDED"
 
-    def _answer(self, request: Any, event_name: str, **more: object) -> Any:
-        operation = event_name.rpartition(".")[2]
+    def answer(self, operation: str, request: Any) -> tuple[int, dict[str, str], bytes]:
+        """Put some of the calls off."""
         if self._chance.random() < PUT_OFF:
             self.put_off += 1
             self.calls[operation] += 1
-            return self._response(request, *_put_off(is_batch=operation in {"SubmitJob", "DescribeJobs", "ListJobs"}))
-        return super()._answer(request, event_name, **more)
+            return _put_off(is_batch=operation in {"SubmitJob", "DescribeJobs", "ListJobs"})
+        return super().answer(operation, request)
 
     def _SubmitJob(self, request: Any) -> tuple[int, dict[str, str], bytes]:  # noqa: N802
         number = len(self.jobs)
@@ -162,14 +165,7 @@ class SimulatedAWS(InstantAWS):
         keys = self._keys.get(query["prefix"][0], [])
         first = bisect.bisect_right(keys, after)
         page = keys[first : first + KEYS_OF_A_PAGE]
-        contents = "".join(
-            f"<Contents><Key>{escape(key)}</Key><Size>{len(self.objects[f'results/{key}'])}</Size></Contents>"
-            for key in page
-        )
-        more = first + len(page) < len(keys)
-        token = f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>" if more else ""
-        body = f"<ListBucketResult><IsTruncated>{str(more).lower()}</IsTruncated>{token}{contents}</ListBucketResult>"
-        return 200, {"Content-Type": "application/xml"}, body.encode()
+        return self._page("results", page, more=first + len(page) < len(keys))
 
 
 def _put_off(*, is_batch: bool) -> tuple[int, dict[str, str], bytes]:

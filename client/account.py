@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from client.config import FarmConfig
-from client.farm import Connection, MissingError, told
+from client.connection import Connection, MissingError, told
 from render_worker import contract
 
 _IDS_PER_CALL = 100

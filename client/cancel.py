@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from client import fetch, runs
+from client import fetch, runs, submit
 from client.errors import RenderError
 from client.farm import Farm
 from client.frames_folder import FramesFolder
@@ -10,9 +10,10 @@ from client.jobfile import RESTING, JobFile, Render, Status
 
 
 def cancel(jobfile: JobFile, farm: Farm, render: Render) -> Render:
-    """Stop a render's job with all its chunks, fetch what they had finished and give the row.
+    """Stop a render's job with all its chunks, in one call of AWS or two, and give the row.
 
-    Raises RenderError for a render that rests already, or runs in another farm.
+    Raises RenderError for a render that rests already, runs in another farm, or was submitted by a command that was
+    cut off so recently that Batch does not show its job yet.
     """
     if render.status in RESTING:
         raise RenderError(f"{render.label} is {render.status.value} already.")
@@ -27,9 +28,17 @@ def cancel(jobfile: JobFile, farm: Farm, render: Render) -> Render:
     job_id = farm.find_job(render.run) if render.status is Status.UPLOADED else render.job_id
     if job_id:
         farm.stop(job_id, "cancelled by the user")
-    render = jobfile.update(render, changes)
-    folder = FramesFolder.of(render, render.run)
-    if folder:
-        fetch.fetch_frames(farm, render.run, farm.frames(render.run), folder, lambda: None)
-        render = jobfile.update(render, {"frames_done": len(folder.frames & folder.wanted)})
-    return render
+    elif render.submitted_at and submit.may_be_submitted(farm, render.run):
+        raise RenderError(
+            f"{render.label} may have been submitted a moment ago, which Batch does not show yet: try in a minute."
+        )
+    return jobfile.update(render, changes)
+
+
+def keep_finished(jobfile: JobFile, farm: Farm, render: Render) -> Render:
+    """Fetch what a cancelled render had finished and give the row."""
+    folder = FramesFolder.of(render, render.run) if render.run else None
+    if folder is None:
+        return render
+    fetch.fetch_frames(farm.buckets, render.run, farm.buckets.frames(render.run), folder, lambda: None)
+    return jobfile.update(render, {"frames_done": folder.done, "frames_total": len(folder.wanted)})

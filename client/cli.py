@@ -51,10 +51,10 @@ def configure(
     profile: Annotated[str, typer.Option(help="AWS profile; else the default one.")] = "",
 ) -> None:
     """Use a farm: read its stack's outputs into ~/.renderconfig."""
-    from client import config, farm, local, places, screen
+    from client import config, connection, farm, local, places, screen
 
-    connection = local.connection_to(stackname) if not (region or profile) else None
-    found = farm.read_stack(stackname, connection or farm.Connection(region=region, profile=profile))
+    reach = local.connection_to(stackname) if not (region or profile) else None
+    found = farm.read_stack(stackname, reach or connection.Connection(region=region, profile=profile))
     config.save(found)
     screen.note(
         f"Configured for {found.stack_name} in {'this machine' if found.endpoint_url else found.region} "
@@ -171,7 +171,7 @@ def process(
     from client import config, screen
     from client.farm import Farm
     from client.jobfile import JobFile
-    from client.process import process as one_pass
+    from client.process import Process
     from client.watch import watch as passes
 
     renders, farm = JobFile(jobfile), Farm(config.load())
@@ -180,7 +180,7 @@ def process(
             outcome = passes(renders, farm, listener)
         else:
             with renders.one_pass():
-                outcome = one_pass(renders, farm, listener)
+                outcome = Process(renders, farm, listener).once()
     screen.show_renders(renders.read()[0], dates=False)
     if outcome.in_flight:
         screen.note("Not finished yet: run `render process` again, or `render process --watch`.")
@@ -198,7 +198,7 @@ def retry(
     from client.farm import Farm
     from client.frames import parsed
     from client.jobfile import JobFile
-    from client.process import process as one_pass
+    from client.process import Process
     from client.retry import retry as prepare
 
     renders, farm = JobFile(jobfile), Farm(config.load())
@@ -206,8 +206,11 @@ def retry(
     with renders.one_pass(), screen.listener(live=False) as listener:
         for render in renders.chosen(ids):
             done = prepare(renders, farm, render, named)
-            screen.note(f"{render.label}: {len(done.again)} frames again; {done.saved} finished ones are kept")
-        one_pass(renders, farm, listener)
+            screen.note(
+                f"{render.label}: {len(done.again)} frames again; {done.saved} finished ones are kept"
+                + (f", {done.fetched} files of them came from the farm" if done.fetched else "")
+            )
+        Process(renders, farm, listener).once()
     screen.note("Next: `render process --watch`.")
 
 
@@ -219,15 +222,18 @@ def cancel(
     """Stop renders; their finished frames are kept."""
     from client import config, screen
     from client.cancel import cancel as stop
+    from client.cancel import keep_finished
     from client.farm import Farm
     from client.jobfile import JobFile
 
     renders, farm = JobFile(jobfile), Farm(config.load())
-    for render in renders.chosen(ids):
-        done = stop(renders, farm, render)
-        screen.note(
-            f"{done.label} is cancelled; {done.frames_done} of {done.frames_total} frames are finished and kept"
-        )
+    stopped = [stop(renders, farm, render) for render in renders.chosen(ids)]
+    with renders.one_pass(wait=True):
+        for render in stopped:
+            kept = keep_finished(renders, farm, render)
+            screen.note(
+                f"{kept.label} is cancelled; {kept.frames_done} of {kept.frames_total} frames are finished and kept"
+            )
 
 
 @app.command()

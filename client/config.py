@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import configparser
 import hashlib
-import os
-import tempfile
+import io
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
-from client import places
+from client import disk, places
 from client.errors import RenderError
 
 _FARM = "farm"
@@ -22,7 +20,7 @@ class FarmConfig:
     """One farm: a CloudFormation stack in an account and region, and the names of its parts.
 
     `stack_id` is CloudFormation's own; a stack that was deleted and created anew has another one.
-    `endpoint_url` is set for the local farm alone.
+    `endpoint_url` is set for the local farm alone. Input files are kept for `source_expiry_days`.
     """
 
     stack_name: str
@@ -38,6 +36,7 @@ class FarmConfig:
     device: str
     blender_version: str
     contract_version: int
+    source_expiry_days: int
     job_vcpus: int
     max_vcpus: int
 
@@ -81,12 +80,11 @@ def save(farm: FarmConfig) -> None:
         parser.add_section(_KNOWN)
     parser[_KNOWN][farm.tag] = _place(farm)
     path = places.config_file()
+    text = io.StringIO()
+    parser.write(text)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            parser.write(file)
-        Path(beside).replace(path)
+        disk.write(path, text.getvalue())
     except OSError as error:
         raise RenderError(f"{path} cannot be written ({error.strerror}): set RENDER_CONFIG to another place.") from None
 

@@ -13,6 +13,7 @@ from client.account import Account
 from client.config import FarmConfig
 from client.errors import RenderError
 from client.farm import Farm
+from client.frames_folder import reports_of
 from client.jobfile import Render
 from render_worker.contract import Report
 
@@ -116,7 +117,7 @@ def costs(farm: Farm, account: Account, renders: Sequence[Render]) -> tuple[list
         if runs.farm_tag(render.run) != farm.config.tag:
             elsewhere.append(render)
             continue
-        reports = farm.reports(render.run)
+        reports = reports_of(farm.buckets, render)
         frames = {frame.frame for report in reports for frame in report.frames}
         attempts = tuple(map(prices.attempt, reports))
         priced = sum(len(report.frames) for report, each in zip(reports, attempts, strict=True) if each.usd is not None)

@@ -11,7 +11,7 @@ from client.errors import RenderError
 from client.farm import Farm
 from client.frames_folder import FramesFolder
 from client.jobfile import JobFile, Status
-from client.process import Listener
+from client.passes import Listener
 from client.watch import watch
 
 _SAMPLE = Path(__file__).parents[1] / "examples" / "sample.blend"

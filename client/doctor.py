@@ -9,8 +9,9 @@ from enum import Enum
 from client import inspection
 from client.account import Account
 from client.config import FarmConfig
+from client.connection import Connection, MissingError
 from client.errors import RenderError
-from client.farm import Connection, Farm, MissingError, read_stack
+from client.farm import Farm, read_stack
 from render_worker.contract import CONTRACT_VERSION
 
 _GB_MONTH_USD = 0.023

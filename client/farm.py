@@ -1,53 +1,31 @@
-"""The farm as the client sees it; only this module and `client.account` speak to AWS."""
+"""The farm as the client sees it: its stack, its queue and, in `client.buckets`, its buckets."""
 
 from __future__ import annotations
 
-import os
 import random
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from boto3.exceptions import Boto3Error, S3UploadFailedError
-from botocore import exceptions
-from botocore.config import Config
-
+from client.buckets import Buckets
 from client.config import FarmConfig
-from client.errors import RenderError, UnreachableError
+from client.connection import BusyError, Connection, MissingError, told
+from client.errors import RenderError
 from render_worker import contract
-from render_worker.contract import Manifest, PackageFile, Report
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
-    from mypy_boto3_s3 import S3Client
 
-PARALLEL = 8
 _SUBMIT_PAUSES = (1.0, 2.0, 4.0, 8.0)
 """Seconds, more or less, before a submission that Batch put off is tried again."""
 _IDS_PER_CALL = 100
-_KEYS_PER_CALL = 1000
-_RETRIES = Config(retries={"mode": "standard", "total_max_attempts": 6}, max_pool_connections=2 * PARALLEL)
-_LOCAL_RETRIES = Config(
-    retries={"mode": "standard", "total_max_attempts": 2},
-    max_pool_connections=2 * PARALLEL,
-    connect_timeout=5,
-    proxies={},  # a proxy for the Internet does not know this machine
-)
 # https://docs.aws.amazon.com/servicequotas/latest/userguide/gs-request-quota.html; codes as the console shows them.
 _SPOT_QUOTAS = {"gpu": ("L-3819A6DF", "All G and VT Spot Instance Requests")}
 _SPOT_QUOTAS["cpu"] = ("L-34B43A08", "All Standard Spot Instance Requests")
 
-# Batch answers 50 calls a second to all clients of an account together; what botocore's own tries did not outlast.
-# https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html
-_BUSY = {"RequestLimitExceeded", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequestsException"}
-_MISSING = {"404", "ImageNotFoundException", "NoSuchEntity", "NoSuchKey"}
-_MISSING |= {"RepositoryNotFoundException", "ResourceNotFoundException"}
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
 _USABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"}
 
@@ -83,40 +61,6 @@ class Job:
         return any(self.children.get(status) for status in waiting) if self.children else self.status in waiting
 
 
-@dataclass(frozen=True, kw_only=True)
-class Connection:
-    """How to reach an account: region and profile as the user named them, the endpoint for the local farm alone."""
-
-    region: str = ""
-    profile: str = ""
-    endpoint_url: str = ""
-
-    def client(self, service: str, *, attempts: int | None = None) -> Any:
-        """Make a client of an AWS service, with so many attempts at each call if given.
-
-        Raises RenderError when the profile or the region cannot be found.
-        """
-        once = Config(retries={"mode": "standard", "total_max_attempts": attempts}) if attempts else Config()
-        try:
-            if self.endpoint_url:
-                # The local farm asks for no credentials, and must never see the user's own.
-                session = boto3.Session(
-                    aws_access_key_id="local",
-                    aws_secret_access_key="local",  # noqa: S106 -- the emulator takes any
-                    region_name=self.region,
-                )
-                return session.client(service, endpoint_url=self.endpoint_url, config=_LOCAL_RETRIES.merge(once))  # type: ignore[call-overload]
-            session = boto3.Session(profile_name=self.profile or None, region_name=self.region or None)
-            return session.client(service, config=_RETRIES.merge(once))  # type: ignore[call-overload]
-        except exceptions.ProfileNotFound:
-            raise RenderError(
-                f"There is no AWS profile {self.profile!r}: run `aws configure --profile {self.profile}`, or name "
-                "another with --profile."
-            ) from None
-        except exceptions.NoRegionError:
-            raise RenderError("No AWS region is set: give --region, or run `aws configure`.") from None
-
-
 def read_stack(stack_name: str, connection: Connection) -> FarmConfig:
     """Read a farm's stack. Raises RenderError when there is none of that name, or it is not a render farm."""
     client = connection.client("cloudformation")
@@ -150,6 +94,7 @@ def read_stack(stack_name: str, connection: Connection) -> FarmConfig:
             device=outputs["Device"],
             blender_version=outputs["BlenderVersion"],
             contract_version=int(outputs["ContractVersion"]),
+            source_expiry_days=int(outputs["SourceExpiryDays"]),
             job_vcpus=int(outputs["JobVcpus"]),
             max_vcpus=int(outputs["MaxVcpus"]),
         )
@@ -166,11 +111,7 @@ class Farm:
     def __init__(self, config: FarmConfig) -> None:
         self.config = config
         self._connection = Connection(region=config.region, profile=config.profile, endpoint_url=config.endpoint_url)
-
-    @cached_property
-    def _s3(self) -> S3Client:
-        client: S3Client = self._connection.client("s3")
-        return client
+        self.buckets = Buckets(config, self._connection)
 
     @cached_property
     def _batch(self) -> BatchClient:
@@ -191,38 +132,6 @@ class Farm:
             answer = client.get_service_quota(ServiceCode="ec2", QuotaCode=code)
             return name, float(answer["Quota"]["Value"])
         return None
-
-    def upload(self, path: Path, file: PackageFile, sent: Callable[[int], None]) -> bool:
-        """Send a file's content unless the farm has it; says whether it was sent. `sent` hears of bytes as they go."""
-        key = contract.file_key(file.digest)
-        try:
-            with self._told(path.name):
-                self._s3.head_object(Bucket=self.config.source_bucket, Key=key)
-        except MissingError:
-            with self._told(path.name), path.open("rb") as content:
-                self._s3.upload_fileobj(content, self.config.source_bucket, key, Callback=sent)
-            return True
-        return False
-
-    def put_manifest(self, manifest: Manifest) -> None:
-        """Write what the run renders; the last thing before its job is submitted."""
-        with self._told(f"the manifest of {manifest.run}"):
-            self._s3.put_object(
-                Bucket=self.config.source_bucket,
-                Key=contract.manifest_key(manifest.run),
-                Body=manifest.to_json().encode(),
-                ContentType="application/json",
-            )
-
-    def manifest(self, run: str) -> Manifest:
-        """Read what the run renders."""
-        with self._told(f"the manifest of {run}"):
-            found = self._s3.get_object(Bucket=self.config.source_bucket, Key=contract.manifest_key(run))
-            text = found["Body"].read(contract.MAX_MANIFEST_BYTES + 1)
-        try:
-            return Manifest.from_json(text)
-        except contract.ContractError as error:
-            raise RenderError(f"The manifest of {run} cannot be used: {error}.") from None
 
     def submit(self, run: str, chunks: int, *, first_chunk: int = 0) -> str:
         """Submit a job for so many of the run's chunks, an array where they are several, and give its id.
@@ -317,121 +226,10 @@ class Farm:
         with self._told("the job"):
             self._batch.cancel_job(jobId=job_id, reason=reason)
 
-    def frames(self, run: str, *, after: str = "") -> dict[str, int]:
-        """List the run's frame files whose names sort after a text, each with its size in bytes."""
-        return self._listing(contract.frames_prefix(run), after=after)
-
-    def outputs(self, run: str) -> dict[str, int]:
-        """List what the run's hooks left in the output folder, each with its size in bytes."""
-        return self._listing(contract.output_prefix(run))
-
-    def reports(self, run: str) -> list[Report]:
-        """Read the run's reports; one that is not readable is left out, since it only tells what happened."""
-        reports = []
-        for name in self._listing(contract.reports_prefix(run)):
-            with self._told(f"the report {name}"):
-                key = contract.reports_prefix(run) + name
-                body = self._s3.get_object(Bucket=self.config.results_bucket, Key=key)["Body"]
-                with suppress(contract.ContractError):
-                    reports.append(Report.from_json(body.read()))
-        return reports
-
-    def delete_frames(self, run: str, names: Iterable[str]) -> None:
-        """Delete frame files of a run, so that its workers render those frames again."""
-        prefix, wanted = contract.frames_prefix(run), list(names)
-        for start in range(0, len(wanted), _KEYS_PER_CALL):
-            keys = [{"Key": prefix + name} for name in wanted[start : start + _KEYS_PER_CALL]]
-            with self._told("the frames"):
-                self._s3.delete_objects(Bucket=self.config.results_bucket, Delete={"Objects": keys, "Quiet": True})  # type: ignore[typeddict-item]
-
-    def download(self, key: str, path: Path) -> None:
-        """Bring one object of the results to a path, whole or not at all."""
-        with self._told(str(path)):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, beside = tempfile.mkstemp(dir=path.parent, prefix=".fetch-")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    self._s3.download_fileobj(self.config.results_bucket, key, file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                Path(beside).chmod(0o644)
-                Path(beside).replace(path)
-            finally:
-                Path(beside).unlink(missing_ok=True)
-
-    def _listing(self, prefix: str, *, after: str = "") -> dict[str, int]:
-        listing: dict[str, int] = {}
-        with self._told("the results"):
-            for page in self._s3.get_paginator("list_objects_v2").paginate(
-                Bucket=self.config.results_bucket, Prefix=prefix, StartAfter=prefix + after
-            ):
-                for found in page.get("Contents", ()):
-                    listing[found["Key"].removeprefix(prefix)] = found["Size"]
-        return listing
-
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:
         with told(what, self._connection, self.config.stack_name):
             yield
-
-
-class BusyError(UnreachableError):
-    """AWS refused a call for now, and did nothing of it."""
-
-
-class MissingError(RenderError):
-    """AWS says that the thing itself is not there."""
-
-
-@contextmanager
-def told(what: str, connection: Connection, stack_name: str = "") -> Iterator[None]:
-    """Turn what AWS, the network or the disk raise about a thing into one sentence."""
-    try:
-        yield
-    except exceptions.ClientError as error:
-        code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-        if code in _MISSING or (code == "ValidationError" and "does not exist" in message):
-            raise MissingError(f"AWS has no {what.removeprefix('the ')} (any more).") from None
-        if code in _BUSY:
-            raise BusyError(f"AWS is busy and put off {what} ({code}): try again in a minute.") from None
-        raise RenderError(_refusal(what, code, message, stack_name)) from None
-    except S3UploadFailedError as error:
-        raise RenderError(f"{what} could not be uploaded: {error}.") from None
-    except (
-        exceptions.NoCredentialsError,
-        exceptions.PartialCredentialsError,
-        exceptions.TokenRetrievalError,
-        exceptions.SSOError,
-    ) as error:
-        raise RenderError(
-            f"AWS needs credentials ({error}): run `aws configure` or `aws sso login`, or name a --profile."
-        ) from None
-    except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
-        if connection.endpoint_url:
-            raise UnreachableError(
-                f"The local farm at {connection.endpoint_url} does not answer: start it with `render local up`."
-            ) from None
-        raise UnreachableError(f"AWS cannot be reached ({error}): check the network and try again.") from None
-    except (exceptions.BotoCoreError, Boto3Error) as error:
-        raise RenderError(f"AWS could not be asked about {what}: {error}.") from None
-    except OSError as error:
-        raise RenderError(
-            f"{what} could not be read or written ({error.strerror}): free the disk or mend its rights, then run the "
-            "command again; nothing is lost."
-        ) from None
-
-
-def _refusal(what: str, code: str, message: str, stack_name: str) -> str:
-    if code in {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidClientTokenId"}:
-        return f"The AWS credentials have expired or are unknown ({code}): sign in again, e.g. with `aws sso login`."
-    if code in {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"}:
-        return f"AWS refused {what} ({message or code}): use a profile that may use the farm."
-    if code == "NoSuchBucket" or (code == "ClientException" and "not" in message and "exist" in message):
-        return (
-            f"The farm {stack_name} has no such part any more ({message}): it was destroyed or deployed anew; run "
-            f"`render configure --stackname {stack_name}`."
-        )
-    return f"AWS refused {what}: {message or code} ({code})."
 
 
 def _first_chunk(job: Any) -> int:

@@ -6,35 +6,44 @@ so that no finished frame is ever overwritten or mixed with another's.
 
 from __future__ import annotations
 
+import bisect
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 
-from client import places
+from client import disk, places
+from client.buckets import PARTIAL, Buckets
+from client.digests import Content, digest_of
 from client.errors import RenderError
 from client.jobfile import Render
-from render_worker.contract import frame_of
+from client.reports import Reports
+from render_worker.contract import Report, frame_of
 
 _RECORD = ".render.json"
+_FETCHED = ".fetched.jsonl"
+_REPORTS = ".reports.jsonl"
+_AT_ONCE = 64
+"""Files that have come are written down so many at a time; those that a crash leaves out are read anew."""
 
 
 class FramesFolder:
-    """One folder, the runs that fill it and the frames that it shall hold in the end."""
+    """One folder, the runs that fill it, the frames that it shall hold in the end and what has come so far."""
 
     def __init__(self, path: Path, runs: Sequence[str], wanted: Iterable[int]) -> None:
         self.path = path
         self.runs = tuple(runs)
         self.wanted = frozenset(wanted)
+        self.reports = Reports(path / _REPORTS)
+        self._unsaved: list[str] = []
 
     @classmethod
     def new(cls, render: Render, run: str, wanted: Iterable[int]) -> FramesFolder:
         """Claim a folder that no other run has."""
-        taken = _folders(render)
-        number = len(taken) + 1
+        number = len(_folders(render)) + 1
         while (path := _path(render, number)).exists():
             number += 1
         folder = cls(path, [run], wanted)
@@ -53,35 +62,165 @@ class FramesFolder:
         return folder
 
     @cached_property
-    def frames(self) -> set[int]:
-        """The frames that are here; each file is whole, since it was moved to its name when it was complete."""
-        found = map(frame_of, os.listdir(self.path)) if self.path.is_dir() else ()  # noqa: PTH208 -- 10,000 Paths are slow
-        return {frame for frame in found if frame is not None}
+    def fetched(self) -> dict[str, Content]:
+        """What has come, by name, and is on the disk, or was until the user deleted it."""
+        with _unwritable(self.path):
+            found = dict(_read(self.path / _FETCHED))
+            for name in self._names():
+                if name.startswith(PARTIAL):
+                    (self.path / name).unlink(missing_ok=True)
+                elif frame_of(name) is not None and name not in found:
+                    # A command was killed after the file had its name, and before that was written down.
+                    found[name] = digest_of(self.path / name)
+                    self._unsaved.append(name)
+        return found
 
-    def arrived(self, name: str) -> None:
-        """Count a file that has come, so that a folder of many thousand frames is read once in a pass."""
-        frame = frame_of(name)
-        if frame is not None:
-            self.frames.add(frame)
+    @cached_property
+    def frames(self) -> set[int]:
+        """The frames that have come."""
+        return {frame for frame in map(frame_of, self.fetched) if frame is not None}
 
     @property
-    def fetched_up_to(self) -> str:
-        """Name before which, in the order of the bucket's keys, every wanted frame is here; empty for none."""
-        missing = self.wanted - self.frames
-        return min((f"{frame:04}" for frame in missing), default="")
+    def complete(self) -> bool:
+        """Whether every frame that it shall hold has come."""
+        return self.wanted <= self.frames
+
+    @property
+    def done(self) -> int:
+        """How many of the frames that it shall hold have come."""
+        return len(self.wanted & self.frames)
+
+    @property
+    def deleted(self) -> list[int]:
+        """Frames that have come and are gone: the user's wish, which only a retry overrules."""
+        here = {frame_of(name) for name in self._names()}
+        return sorted((self.frames & self.wanted) - here)
+
+    @property
+    def missing_names(self) -> list[str]:
+        """How the names of the frames begin that have not come, in the order of the bucket's keys."""
+        return self._missing
+
+    @contextmanager
+    def receiving(self) -> Iterator[Callable[[str, Content], None]]:
+        """Take in files: each is written down once it is sure to outlast the power, also when a later one fails."""
+
+        def arrived(name: str, content: Content) -> None:
+            self._count(name, content)
+            self._unsaved.append(name)
+            if len(self._unsaved) >= _AT_ONCE:
+                self._save()
+
+        try:
+            yield arrived
+        finally:
+            self._save()
+
+    def forget(self, names: Collection[str]) -> None:
+        """Take files for not fetched, so that they are fetched when the farm has them."""
+        with _unwritable(self.path), (self.path / _FETCHED).open("a", encoding="utf-8") as file:
+            for name in names:
+                self.fetched.pop(name, None)
+                file.write(json.dumps({"name": name}) + "\n")
+        self.__dict__.pop("frames", None)
+        self.__dict__.pop("_missing", None)
+
+    @cached_property
+    def _missing(self) -> list[str]:
+        return sorted(f"{frame:04}" for frame in self.wanted - self.frames)
+
+    def _count(self, name: str, content: Content) -> None:
+        frame = frame_of(name)
+        if frame is not None and frame not in self.frames:
+            self.frames.add(frame)
+            start = f"{frame:04}"
+            at = bisect.bisect_left(self._missing, start)
+            if self._missing[at : at + 1] == [start]:
+                del self._missing[at]
+        self.fetched[name] = content
+
+    def _save(self) -> None:
+        if not self._unsaved:
+            return
+        lines = [
+            json.dumps({"name": name, "size": content.size, "digest": content.digest}) + "\n"
+            for name, content in ((name, self.fetched[name]) for name in self._unsaved)
+        ]
+        with _unwritable(self.path):
+            disk.outlast_power(self.path)
+            with (self.path / _FETCHED).open("a", encoding="utf-8") as file:
+                file.writelines(lines)
+        self._unsaved.clear()
+
+    def _names(self) -> list[str]:
+        return os.listdir(self.path) if self.path.is_dir() else []  # noqa: PTH208 -- 10,000 Paths are slow
 
     def _record(self) -> None:
-        try:
+        with _unwritable(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            text = json.dumps({"runs": self.runs, "frames": sorted(self.wanted)})
-            beside = self.path / f"{_RECORD}.new"
-            beside.write_text(text, encoding="utf-8")
-            beside.replace(self.path / _RECORD)
-        except OSError as error:
-            raise RenderError(
-                f"The folder {self.path} cannot be written ({error.strerror}): free the disk, or set RENDER_HOME to "
-                "another place."
-            ) from None
+            disk.write(self.path / _RECORD, json.dumps({"runs": self.runs, "frames": sorted(self.wanted)}))
+
+
+class Folders:
+    """The folders of a job file's runs, each found and read once while its render is followed."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[FramesFolder, int]] = {}
+
+    def of(self, render: Render) -> FramesFolder | None:
+        """Find the folder of the row's run; one that another command has written to since is read anew."""
+        folder, size = self._found.pop(render.run, (None, 0))
+        if folder is None or _size(folder) != size:
+            folder = FramesFolder.of(render, render.run)
+        if folder:
+            self.keep(render.run, folder)
+        return folder
+
+    def keep(self, run: str, folder: FramesFolder) -> None:
+        """Remember a folder as it is now."""
+        self._found[run] = (folder, _size(folder))
+
+    def forget(self, run: str) -> None:
+        """Let go of what a run that rests takes in memory."""
+        self._found.pop(run, None)
+
+
+def reports_of(buckets: Buckets, render: Render) -> list[Report]:
+    """Give the reports of the row's run, also where its folder is gone. Raises RenderError as `Buckets` does."""
+    folder = FramesFolder.of(render, render.run)
+    return (folder.reports if folder else Reports(None)).of(buckets, render.run)
+
+
+def _size(folder: FramesFolder) -> int:
+    try:
+        return (folder.path / _FETCHED).stat().st_size
+    except OSError:
+        return 0
+
+
+def _read(path: Path) -> Iterator[tuple[str, Content]]:
+    """Read what was written down; a line that a crash cut short says nothing."""
+    known: dict[str, Content] = {}
+    if path.exists():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            with suppress(ValueError, KeyError, TypeError, AttributeError):
+                said: Mapping[str, object] = json.loads(line)
+                name = str(said["name"])
+                known.pop(name, None)
+                if "digest" in said:
+                    known[name] = Content(str(said["digest"]), int(str(said["size"])))
+    yield from known.items()
+
+
+@contextmanager
+def _unwritable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RenderError(
+            f"The folder {path} cannot be written ({error.strerror}): free the disk, or set RENDER_HOME to "
+            "another place."
+        ) from None
 
 
 def _path(render: Render, number: int) -> Path:

@@ -11,7 +11,6 @@ import io
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import Final, Literal
 
 from filelock import FileLock, Timeout
 
+from client import disk
 from client.errors import RenderError
 from client.ledger import Entry, Ledger
 
@@ -125,6 +125,10 @@ class BrokenRow:
 
     line: int
     reason: str
+
+
+class ChangedError(RenderError):
+    """A row is no longer as it was read, and what was to be written of it does not hold any more."""
 
 
 @dataclass
@@ -232,8 +236,9 @@ class JobFile:
             for row in unnamed:
                 sheet.set(row, {"id": self._next_id(sheet)})
             told = [
-                f"Render {number} of {self.path.name} was overwritten by an old copy; its columns from status on are "
-                "again as the farm knows them (for a fresh run, set only its status to Pending)."
+                f"Render {number} of {self.path.name} was not as the farm knows it, since an old copy was saved or a "
+                "command was cut off; its columns from status on are right again (for a fresh run, set only its status "
+                "to Pending)."
                 for number in mended
             ]
             told += self._forget_gone(sheet)
@@ -245,7 +250,9 @@ class JobFile:
         """Change cells of one row and give the row as it now is.
 
         The ledger beside the file has them first, so that the next command knows them also when the file cannot be
-        replaced because a spreadsheet holds it; RenderError says so. Raises it too when the row is gone.
+        replaced because a spreadsheet holds it; RenderError says so. Raises it too when the row is gone, and
+        ChangedError when somebody, in a spreadsheet or by another command, gave the row another status, run or job
+        since it was read.
         """
         with self._locked():
             sheet = self._load()
@@ -255,6 +262,8 @@ class JobFile:
                     f"{render.label} is no longer in {self.path.name}; what the client learned of it: "
                     f"{json.dumps({name: written(value) for name, value in changes.items()})}."
                 )
+            if _steering(sheet.cells(row)) != (render.status, render.run, render.job_id):
+                raise ChangedError(f"{render.label} was changed by somebody else meanwhile: run the command again.")
             sheet.set(row, changes)
             cells = sheet.cells(row)
             entry = Entry(blend=cells["blend"], cells={name: cells[name] for name in FARM_COLUMNS})
@@ -265,11 +274,14 @@ class JobFile:
         return next((found for found in renders if found.id == render.id), render)
 
     @contextmanager
-    def one_pass(self) -> Iterator[None]:
-        """Keep every other `process` off this file, so that no render is submitted twice."""
+    def one_pass(self, *, wait: bool = False) -> Iterator[None]:
+        """Keep every other `process` off this file, so that no render is submitted twice and no frame fetched twice.
+
+        Raises RenderError when another is at work, unless it is to be waited for.
+        """
         with _unwritable(self.path):
             try:
-                self._pass_lock.acquire()
+                self._pass_lock.acquire(timeout=-1 if wait else 0)
             except Timeout:
                 raise RenderError(
                     f"Another `render process` is at work on {self.path}: wait for it, or stop it first."
@@ -376,8 +388,8 @@ class JobFile:
             raise RenderError("it has no id yet; `render process` gives it one")
         if not cells["blend"]:
             raise RenderError("its blend cell is empty; name the .blend to render")
-        status = cells["status"].capitalize() or Status.PENDING.value
-        if status not in {known.value for known in Status}:
+        status = _status(cells)
+        if status is None:
             raise RenderError(
                 f"its status {cells['status']!r} is unknown; use {', '.join(known.value for known in Status)}"
             )
@@ -401,7 +413,7 @@ class JobFile:
             autoexec=_truth(cells, "autoexec"),
             allow_missing=_truth(cells, "allow_missing"),
             max_cost=_dollars(cells, "max_cost"),
-            status=Status(status),
+            status=status,
             # The farm's own cells are rewritten from what the farm says, so nothing in them breaks a row.
             frames_done=int(cells["frames_done"]) if cells["frames_done"].isdecimal() else 0,
             frames_total=int(cells["frames_total"]) if cells["frames_total"].isdecimal() else 0,
@@ -413,20 +425,9 @@ class JobFile:
         )
 
     def _write(self, sheet: _Sheet) -> None:
-        beside = None
         try:
-            handle, beside = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
-            with os.fdopen(handle, "wb") as file:
-                file.write(sheet.text().encode())
-                file.flush()
-                os.fsync(file.fileno())
-            Path(beside).chmod(self.path.stat().st_mode if self.path.exists() else 0o644)
-            Path(beside).replace(self.path)
-            _outlast_power(self.path.parent)
+            disk.write(self.path, sheet.text())
         except OSError as error:
-            if beside:
-                with suppress(OSError):
-                    Path(beside).unlink()
             raise RenderError(
                 f"{self.path} cannot be written ({error.strerror}): close the program that holds it, or free the disk, "
                 "and run the command again; what was learned is kept."
@@ -485,7 +486,17 @@ def _row_of(sheet: _Sheet, number: int) -> list[str] | None:
 
 def _is_fresh_run(cells: Mapping[str, str], known: Mapping[str, str]) -> bool:
     """Tell whether the user wishes a fresh run: Pending beside the latest run, which no older copy of the file has."""
-    return cells["status"].strip().capitalize() in {"", Status.PENDING.value} and cells["run"] == known.get("run")
+    return _status(cells) is Status.PENDING and cells["run"] == known.get("run")
+
+
+def _status(cells: Mapping[str, str]) -> Status | None:
+    with suppress(ValueError):
+        return Status(cells["status"].strip().capitalize() or Status.PENDING.value)
+    return None
+
+
+def _steering(cells: Mapping[str, str]) -> tuple[Status | None, str, str]:
+    return _status(cells), cells["run"].strip(), cells["job_id"].strip()
 
 
 def _as_int(cell: str) -> int | None:
@@ -533,16 +544,6 @@ def _truth(cells: Mapping[str, str], name: str) -> bool:
     if value not in {"", "yes", "no", "true", "false", "1", "0"}:
         raise RenderError(f"its {name} is {cells[name]!r}; write yes or no")
     return value in {"yes", "true", "1"}
-
-
-def _outlast_power(folder: Path) -> None:
-    """Have a rename within the folder on the disk; Windows has no such call, and needs none."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 @contextmanager

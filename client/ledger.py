@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from client import disk
+
 _SPARE_LINES = 1000
 """So many lines that say nothing any more are kept before the ledger is written anew."""
 
@@ -45,7 +47,8 @@ class Ledger:
                 cells = {str(name): str(cell) for name, cell in data["cells"].items()}
                 entries[int(data["id"])] = Entry(blend=str(data["blend"]), cells=cells) if cells else None
         if len(lines) > len(entries) + _SPARE_LINES:
-            self._rewrite(entries)
+            with suppress(OSError):
+                disk.write(self.path, "\n".join(_line(number, entry) for number, entry in entries.items()))
         return entries
 
     def write(self, number: int, entry: Entry | None) -> None:
@@ -55,14 +58,6 @@ class Ledger:
             file.write(("\n" if file.tell() else "") + _line(number, entry))
             file.flush()
             os.fsync(file.fileno())
-
-    def _rewrite(self, entries: Mapping[int, Entry | None]) -> None:
-        beside = self.path.with_name(f".{self.path.name}.new")
-        with beside.open("w", encoding="utf-8") as file:
-            file.write("\n".join(_line(number, entry) for number, entry in entries.items()))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self.path)
 
 
 def _line(number: int, entry: Entry | None) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from client import cost
 from client.farm import Farm
+from client.frames_folder import reports_of
 from client.jobfile import Render
 
 _REACHED = "Its max_cost of "
@@ -19,7 +20,7 @@ def reached(farm: Farm, render: Render, warn: Callable[[str], None]) -> str:
     """
     if render.max_cost is None or farm.config.endpoint_url:
         return ""
-    usd, unknown = cost.spent(farm.config, farm.reports(render.run))
+    usd, unknown = cost.spent(farm.config, reports_of(farm.buckets, render))
     if unknown:
         warn(f"{render.label}: the price of {unknown} attempts is unknown, so its max_cost counts without them.")
     if usd < render.max_cost:

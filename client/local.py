@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from client import config, farm, places
+from client import config, connection, farm, places
 from client.errors import RenderError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def status() -> LocalFarm | None:
     return found
 
 
-def connection_to(stack_name: str) -> farm.Connection | None:
+def connection_to(stack_name: str) -> connection.Connection | None:
     """Give the way to the local farm if it is up and its stack has that name."""
     if importlib.util.find_spec("local_farm") is None:
         return None
@@ -51,8 +51,8 @@ def connection_to(stack_name: str) -> farm.Connection | None:
     return _connection(running) if running and running.stack_name == stack_name else None
 
 
-def _connection(running: LocalFarm) -> farm.Connection:
-    return farm.Connection(region=running.region, endpoint_url=running.endpoint_url)
+def _connection(running: LocalFarm) -> connection.Connection:
+    return connection.Connection(region=running.region, endpoint_url=running.endpoint_url)
 
 
 def _daemon() -> ModuleType:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 from client import runs
 from client.account import Account, ChunkJob
+from client.connection import MissingError
 from client.errors import RenderError
-from client.farm import MissingError
 from client.jobfile import Render
 
 _SECONDS = 5.0

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from client.digests import Digests
 from client.errors import RenderError
 from client.expansion import expand, files_below
 from client.inspection import Inspection, Kind, Reference
 from client.layout import Layout
 from render_worker.contract import MAX_FILES, ContractError, PackageFile, checked_place
-
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +57,13 @@ def collect(blend: Path, extra: tuple[Path, ...], inspection: Inspection | None)
     return package
 
 
-def digested(package: Package) -> list[tuple[Path, PackageFile]]:
-    """Read every file once for its digest and size. Raises RenderError when one vanished or cannot be read."""
-    contents: dict[Path, PackageFile] = {}
-    for place, path in package.places.items():
-        if path not in contents:
-            contents[path] = _digested(place, path)
-    return [(path, replace(contents[path], path=place)) for place, path in package.places.items()]
+def digested(package: Package, digests: Digests, read: Callable[[int], None]) -> list[tuple[Path, PackageFile]]:
+    """Give each file with its digest and size; `read` hears of bytes. Raises RenderError when one cannot be read."""
+    contents = digests.of(package.places.values(), read)
+    return [
+        (path, PackageFile(path=place, digest=contents[path].digest, size=contents[path].size))
+        for place, path in package.places.items()
+    ]
 
 
 def _refer(package: Package, layout: Layout, reference: Reference) -> None:
@@ -111,18 +110,6 @@ def _put(places: dict[str, Path], place: str, path: Path) -> None:
         raise RenderError(f"{path} and {taken} would both be {place} on the worker: rename one.")
     if len(places) > MAX_FILES:
         raise RenderError(f"It needs more than {MAX_FILES:,} files, which is more than a package may hold.")
-
-
-def _digested(place: str, path: Path) -> PackageFile:
-    digest, size = hashlib.sha256(), 0
-    try:
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-                size += len(block)
-    except OSError as error:
-        raise RenderError(f"{path} cannot be read ({error.strerror}): restore it and try again.") from None
-    return PackageFile(path=place, digest=digest.hexdigest(), size=size)
 
 
 def _size(path: Path) -> int:

@@ -19,3 +19,8 @@ def config_file() -> Path:
 def finished_renders() -> Path:
     """Give the folder that holds a folder of frames for each render."""
     return render_home() / "finished_renders"
+
+
+def digests_file() -> Path:
+    """Give the file that remembers what files hold (client/digests.py)."""
+    return render_home() / ".digests.sqlite"

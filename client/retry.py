@@ -12,7 +12,7 @@ from client.errors import RenderError
 from client.farm import Farm
 from client.frames_folder import FramesFolder
 from client.jobfile import RESTING, JobFile, Render, Status
-from render_worker.contract import frame_of
+from render_worker.contract import Manifest, frame_of
 
 EARLIER_FOLDER = "earlier"
 """Within the folder of frames: those that were rendered again on request."""
@@ -20,38 +20,46 @@ EARLIER_FOLDER = "earlier"
 
 @dataclass(frozen=True, kw_only=True)
 class Retried:
-    """What the next pass submits: the frames to render again, and how many finished ones that saves."""
+    """What the next pass submits: the frames to render again.
+
+    `saved` counts the finished ones, `fetched` the files that the farm still had and that came once more.
+    """
 
     render: Render
     again: list[int]
     saved: int
+    fetched: int
 
 
 def retry(jobfile: JobFile, farm: Farm, render: Render, named: Collection[int] | None) -> Retried:
     """Prepare a run to render again the frames that are missing, or those named; `process` then submits them.
 
-    The run stays the same, its finished frames too. Named frames that are here are kept aside. Raises RenderError when
-    the run still goes on, is of another farm, or has nothing to render again.
+    The run stays the same, its finished frames too; what was deleted here is fetched again if the farm has it. Named
+    frames that are here are kept aside. Raises RenderError when the run still goes on, is of another farm, or has
+    nothing to render again or to fetch.
     """
-    folder = _check(farm, render)
-    listing = farm.frames(render.run)
-    fetch.fetch_frames(farm, render.run, listing, folder, lambda: None)
-    finished = {frame for frame in map(frame_of, listing) if frame is not None} | folder.frames
+    folder, buckets = _check(farm, render), farm.buckets
+    listing = buckets.frames(render.run)
+    folder.forget([name for name in folder.fetched if not (folder.path / name).exists()])
+    fetched = fetch.fetch_frames(buckets, render.run, listing, folder, lambda: None)
     unknown = sorted(set(named or ()) - folder.wanted)
     if unknown:
         raise RenderError(f"{render.label}: frames {frames.spelled(unknown)} are none of the run's.")
-    again = sorted(folder.wanted - finished if named is None else named)
-    if not again:
-        raise RenderError(f"{render.label} has all of its {len(folder.wanted)} frames: name some with --frames.")
-    manifest = farm.manifest(render.run)
-    if named is not None:
-        farm.delete_frames(render.run, [name for name in listing if frame_of(name) in named])
-        _set_aside(folder.path, named)
-    chunks = frames.chunks(again, pace.breaksize(render, [render], len(again)))
-    farm.put_manifest(replace(manifest, chunks=(*manifest.chunks, *chunks), first_chunk=len(manifest.chunks)))
-    changes = {"status": Status.UPLOADED, "error": "", "submitted_at": "", "finished_at": ""}
+    again = sorted(folder.wanted - folder.frames if named is None else named)
     done = len(folder.wanted) - len(again)
-    return Retried(render=jobfile.update(render, {**changes, "frames_done": done}), again=again, saved=done)
+    if not again:
+        if not fetched:
+            raise RenderError(f"{render.label} has all of its {len(folder.wanted)} frames: name some with --frames.")
+        return Retried(render=render, again=[], saved=done, fetched=fetched)
+    manifest = buckets.manifest(render.run)
+    _check_package(farm, render, manifest)
+    if named is not None:
+        buckets.delete_frames(render.run, [name for name in listing if frame_of(name) in named])
+        _set_aside(folder, named)
+    chunks = frames.chunks(again, pace.breaksize(render, [render], len(again)))
+    buckets.put_manifest(replace(manifest, chunks=(*manifest.chunks, *chunks), first_chunk=len(manifest.chunks)))
+    changes = {"status": Status.UPLOADED, "error": "", "submitted_at": "", "finished_at": "", "frames_done": done}
+    return Retried(render=jobfile.update(render, changes), again=again, saved=done, fetched=fetched)
 
 
 def _check(farm: Farm, render: Render) -> FramesFolder:
@@ -67,15 +75,31 @@ def _check(farm: Farm, render: Render) -> FramesFolder:
     return folder
 
 
-def _set_aside(folder: Path, named: Collection[int]) -> None:
+def _check_package(farm: Farm, render: Render, manifest: Manifest) -> None:
+    """Raise RenderError when the farm has let go of an input file, or soon will: no host is paid to find that out."""
+    sizes = {file.digest: file.size for file in manifest.files}
+    if gone := sizes.keys() - farm.buckets.kept(sizes):
+        name = next(file.path for file in manifest.files if file.digest in gone)
+        raise RenderError(
+            f"{render.label}: the farm no longer keeps {name} of its package long enough: set its status to Pending to "
+            "upload and render it anew."
+        )
+
+
+def _set_aside(folder: FramesFolder, named: Collection[int]) -> None:
     """Keep the frames as they are until now, also when a frame is rendered again more than once."""
-    aside = folder / EARLIER_FOLDER
-    for path in list(folder.iterdir()):
-        if frame_of(path.name) in named:
-            with suppress(FileExistsError):
-                aside.mkdir()
-            place, number = aside / path.name, 1
-            while place.exists():
-                number += 1
-                place = aside / f"{path.stem}-{number}{path.suffix}"
-            path.replace(place)
+    aside = folder.path / EARLIER_FOLDER
+    moved = [path for path in folder.path.iterdir() if frame_of(path.name) in named]
+    for path in moved:
+        with suppress(FileExistsError):
+            aside.mkdir()
+        path.replace(_free_place(aside, path))
+    folder.forget([path.name for path in moved])
+
+
+def _free_place(folder: Path, path: Path) -> Path:
+    place, number = folder / path.name, 1
+    while place.exists():
+        number += 1
+        place = folder / f"{path.stem}-{number}{path.suffix}"
+    return place

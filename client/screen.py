@@ -90,8 +90,11 @@ class Lines:
         """Say what wants the user's attention."""
         warn(text)
 
-    def sending(self, render: Render, sent: int, total: int) -> None:
+    def reading(self, render: Render, read: int, total: int) -> None:
         """Pass over it: a line for each block would bury the rest."""
+
+    def sending(self, render: Render, sent: int, total: int) -> None:
+        """Pass over it, for the same reason."""
 
     def fetched(self, render: Render, files: int) -> None:
         """Say how many files have come, and how many frames are here."""
@@ -133,6 +136,10 @@ class Live:
     def warn(self, text: str) -> None:
         """Say what wants the user's attention."""
         self._progress.console.print(f"[yellow]Warning:[/yellow] {escape(text)}")
+
+    def reading(self, render: Render, read: int, total: int) -> None:
+        """Show how many bytes of the package were looked through."""
+        self._show(render, f"reading {size_of(read)} of {size_of(total)}")
 
     def sending(self, render: Render, sent: int, total: int) -> None:
         """Show how many bytes of the package are on the farm."""

@@ -8,7 +8,8 @@ import time
 from client.errors import UnreachableError
 from client.farm import Farm
 from client.jobfile import JobFile
-from client.process import Listener, Outcome, process
+from client.passes import Listener
+from client.process import Outcome, Process
 
 _SECONDS = 10.0
 _LONGEST_SECONDS = 60.0
@@ -25,11 +26,12 @@ def watch(jobfile: JobFile, farm: Farm, listener: Listener) -> Outcome:
     """
     local = bool(farm.config.endpoint_url)
     shortest = _LOCAL_SECONDS if local else _SECONDS
+    passes = Process(jobfile, farm, listener)
     seconds, before, refused, lost = shortest, Outcome(), set[int](), False
     while True:
         try:
             with jobfile.one_pass():
-                outcome = process(jobfile, farm, listener, resting=refused)
+                outcome = passes.once(resting=refused)
         except UnreachableError as error:
             if local:
                 raise

@@ -39,6 +39,7 @@ https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html
 """
 
 MAX_MANIFEST_BYTES = 64 * 1024 * 1024
+MAX_REPORT_BYTES = 64 * 1024 * 1024
 MAX_FILES = 100_000
 MAX_FRAMES = 1_000_000
 MAX_FRAME = 1_048_574
@@ -108,9 +109,14 @@ def reports_prefix(run: str) -> str:
     return f"runs/{run}/reports/"
 
 
+def report_name(chunk: int, attempt: int) -> str:
+    """Name below the reports' prefix of the report of one attempt (from 1) at one chunk (from 0)."""
+    return f"{chunk}-{attempt}.json"
+
+
 def report_key(run: str, chunk: int, attempt: int) -> str:
-    """Key in the results bucket of the report of one attempt (from 1) at one chunk (from 0)."""
-    return f"{reports_prefix(run)}{chunk}-{attempt}.json"
+    """Key in the results bucket of the report of one attempt at one chunk."""
+    return reports_prefix(run) + report_name(chunk, attempt)
 
 
 def frame_of(name: str) -> int | None:
@@ -356,8 +362,12 @@ class Report:
     version: int = CONTRACT_VERSION
 
     def to_json(self) -> str:
-        """Serialize for the results bucket."""
+        """Serialize for the results bucket, where people read it too."""
         return json.dumps(asdict(self), indent=1)
+
+    def to_line(self) -> str:
+        """Serialize in one line."""
+        return json.dumps(asdict(self), separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Report:

@@ -114,6 +114,7 @@ class RenderFarm(Stack):
             ("Device", self.job.device, "What renders: gpu or cpu"),
             ("BlenderVersion", settings.blender_version, "Version of Blender that the farm was set up for"),
             ("ContractVersion", str(contract.CONTRACT_VERSION), "Version of the manifest that the worker reads"),
+            ("SourceExpiryDays", str(settings.source_expiry_days), "Days for which input files are kept"),
             ("JobVcpus", str(settings.job_vcpus), "vCPUs of one job"),
             (
                 "MaxVcpus",

@@ -11,7 +11,7 @@ import pytest
 from client import config, cost, limit
 from client.farm import Farm
 from client.jobfile import JobFile
-from client.process import process
+from client.process import Process
 from tests.e2e.machine import Machine
 
 
@@ -26,7 +26,7 @@ class Heard:
 
     def say(self, *_: Any) -> None: ...
 
-    sending = fetched = stands = say
+    reading = sending = fetched = stands = say
 
 
 @pytest.fixture
@@ -51,10 +51,11 @@ def test_at_the_limit_what_waits_is_cancelled_and_finished_frames_are_kept(
     make_blend(machine.folder / "long.blend", end=24)
     machine.render("add", "-b", "long.blend", "-k", "1", "--max-cost", "2")
     assert machine.rows()[0]["max_cost"] == "2.0"
-    farm, heard = Farm(config.load()), Heard()
+    heard = Heard()
+    process = Process(priced, Farm(config.load()), heard)
     until = time.monotonic() + 120
     while machine.rows()[0]["status"] not in {"Cancelled", "Failed", "Success"} and time.monotonic() < until:
-        process(priced, farm, heard)
+        process.once()
         time.sleep(0.3)
     row = machine.rows()[0]
     assert row["status"] == "Cancelled"

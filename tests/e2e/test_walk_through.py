@@ -49,7 +49,7 @@ def test_a_blend_goes_in_and_four_frames_come_out(
     folder = machine.folder_of(0)
     assert folder.parent == machine.home / "rendering" / "finished_renders"
     assert folder.name.startswith(f"{source.stem}-1")
-    frames = sorted(path for path in folder.iterdir() if path.name != ".render.json")
+    frames = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     assert [frame.name for frame in frames] == ["0001.png", "0002.png", "0003.png", "0004.png"]
     pixels = set()
     for frame in frames:

@@ -19,7 +19,7 @@ from typing import Any
 import boto3
 import pytest
 
-from client import config, farm
+from client import config, connection, farm
 from client.config import FarmConfig
 from local_farm.server import REGION, Server
 from local_farm.stack import StackSettings, Synthesis, create_stack
@@ -143,7 +143,7 @@ def container_farm(
     server.start()
     try:
         create_stack(endpoint_url=server.endpoint_url, region=REGION, stack_name=_STACK, template=synthesis.template())
-        yield farm.read_stack(_STACK, farm.Connection(region=REGION, endpoint_url=server.endpoint_url)), cache
+        yield farm.read_stack(_STACK, connection.Connection(region=REGION, endpoint_url=server.endpoint_url)), cache
     finally:
         synthesis.close()
         server.stop()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from client import config, farm
+from client import config, connection, farm
 from local_farm.server import REGION, Server
 from tests.deployment.account import Account
 from tests.e2e.machine import Machine
@@ -54,7 +54,7 @@ def test_cdk_deploy_builds_the_image_and_batch_runs_it(
     assert docker("inspect", "--format={{.Id}}", uri) == docker("inspect", "--format={{.Id}}", PUSHED)
 
     monkeypatch.setenv("RENDER_CONFIG", str(tmp_path / "renderconfig"))
-    config.save(farm.read_stack("RenderFarm", farm.Connection(region=REGION, endpoint_url=account.endpoint_url)))
+    config.save(farm.read_stack("RenderFarm", connection.Connection(region=REGION, endpoint_url=account.endpoint_url)))
     machine = Machine(home=tmp_path, folder=tmp_path, variables={"RENDER_CONFIG": str(tmp_path / "renderconfig")})
     machine.render("init")
     machine.render("add", "-b", make_blend(tmp_path / "shot.blend"), "-f", "1", "-e", "4", "-k", "2")

@@ -300,6 +300,7 @@ def test_the_client_finds_what_it_needs_in_the_outputs(farm: Template) -> None:
         "ContractVersion",
         "JobVcpus",
         "MaxVcpus",
+        "SourceExpiryDays",
         "ComputeEnvironments",
         "GuardTopic",
         "JobsPage",

@@ -34,6 +34,7 @@ OUTPUTS = {
     "ContractVersion",
     "JobVcpus",
     "MaxVcpus",
+    "SourceExpiryDays",
 }
 
 SERVER = """

@@ -11,8 +11,9 @@ from botocore.stub import Stubber
 from typer.testing import CliRunner
 
 from client import cli, config
+from client.connection import Connection
 from client.errors import RenderError
-from client.farm import Connection, read_stack
+from client.farm import read_stack
 
 OUTPUTS = {
     "SourceBucket": "source",
@@ -25,6 +26,7 @@ OUTPUTS = {
     "ContractVersion": "1",
     "JobVcpus": "4",
     "MaxVcpus": "64",
+    "SourceExpiryDays": "30",
 }
 STACK_ID = "arn:aws:cloudformation:eu-west-1:123456789012:stack/Farm/0a1b2c3d"
 

@@ -15,8 +15,8 @@ from botocore.stub import ANY, Stubber
 
 from client import cost
 from client.account import Account
+from client.connection import Connection
 from client.errors import RenderError
-from client.farm import Connection
 from client.jobfile import JobFile
 from render_worker.contract import FrameReport, Host, Report
 from tests.unit.test_doctor import FARM
@@ -56,7 +56,14 @@ class Prices:
         jobfile = JobFile(tmp_path / "joblist.csv")
         jobfile.create()
         row = jobfile.update(jobfile.add({"blend": "shot.blend"}), {"run": RUN, "frames_total": 40})
-        farm: Any = SimpleNamespace(config=FARM, reports=lambda run: list(reports))
+        buckets = SimpleNamespace(
+            report_names=lambda run: [f"{number}-1.json" for number in range(len(reports))],
+            reports=lambda run, names: [
+                (name, replace(reports[int(name.split("-")[0])], run=run, chunk=int(name.split("-")[0])))
+                for name in names
+            ],
+        )
+        farm: Any = SimpleNamespace(config=FARM, buckets=buckets)
         (found,), warnings = cost.costs(farm, Account(FARM), [row])
         return found, warnings
 

@@ -27,6 +27,7 @@ FARM = FarmConfig(
     blender_version="5.0.1",
     contract_version=1,
     job_vcpus=4,
+    source_expiry_days=30,
     max_vcpus=64,
 )
 

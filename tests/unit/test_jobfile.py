@@ -223,13 +223,15 @@ def test_what_was_learned_while_a_spreadsheet_held_the_file_is_applied_later(
 def test_a_full_disk_leaves_the_file_as_it_was(jobfile: JobFile, monkeypatch: pytest.MonkeyPatch) -> None:
     render = jobfile.add({"blend": "a.blend"})
     before = jobfile.path.read_bytes()
-    real = os.fdopen
+    real = Path.open
 
-    def full(handle: int, *args: Any, **kwargs: Any) -> Any:
-        os.dup2(os.open("/dev/full", os.O_WRONLY), handle)
-        return real(handle, *args, **kwargs)
+    def full(path: Path, *args: Any, **kwargs: Any) -> Any:
+        file = real(path, *args, **kwargs)
+        if path.suffix == ".new":
+            os.dup2(os.open("/dev/full", os.O_WRONLY), file.fileno())
+        return file
 
-    monkeypatch.setattr(os, "fdopen", full)
+    monkeypatch.setattr(Path, "open", full)
     with pytest.raises(RenderError, match="No space left"):
         jobfile.update(render, {"status": Status.UPLOADED})
     monkeypatch.undo()

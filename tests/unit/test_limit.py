@@ -24,7 +24,8 @@ def test_the_limit_is_held_against_what_is_known_and_the_rest_is_told(
     monkeypatch: pytest.MonkeyPatch, max_cost: float | None, spent: tuple[float, int], sentence: str, warnings: int
 ) -> None:
     monkeypatch.setattr(cost, "spent", lambda *_: spent)
-    farm: Any = SimpleNamespace(config=FARM, reports=lambda run: [])
+    monkeypatch.setattr(limit, "reports_of", lambda *_: [])
+    farm: Any = SimpleNamespace(config=FARM, buckets=None)
     render: Any = SimpleNamespace(max_cost=max_cost, run="run", label="Render 1 (shot.blend)", error="")
     told: list[str] = []
     why = limit.reached(farm, render, told.append)

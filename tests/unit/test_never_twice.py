@@ -13,11 +13,11 @@ from botocore.exceptions import ReadTimeoutError
 from benchmarks.client_scale import Quiet, studio
 from benchmarks.instant_aws import InstantAWS
 from client import farm as farms
-from client import process as passes
+from client import submit
 from client.errors import UnreachableError
 from client.farm import Farm
 from client.jobfile import JobFile, Status
-from client.process import process
+from client.process import Process
 
 
 class Heard(Quiet):
@@ -56,7 +56,7 @@ def aws() -> Moody:
 @pytest.fixture
 def place(aws: Moody, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Farm, JobFile]]:
     monkeypatch.setattr(farms, "_SUBMIT_PAUSES", (0.0, 0.0))
-    monkeypatch.setattr(passes, "_BATCH_LAG_SECONDS", 0)
+    monkeypatch.setattr(submit, "BATCH_LAG_SECONDS", 0)
     with studio(aws) as (_, farm, jobfile):
         jobfile.add({"blend": "shot.blend", "startframe": 1, "endframe": 20, "step": 1, "breaksize": 5})
         yield farm, jobfile
@@ -65,7 +65,7 @@ def place(aws: Moody, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Farm, J
 def one_pass(place: tuple[Farm, JobFile]) -> list[str]:
     """Make a pass and give the warnings that tell of the job file."""
     heard = Heard()
-    process(place[1], place[0], heard)
+    Process(place[1], place[0], heard).once()
     return [text for text in heard.warnings if "joblist.csv" in text]
 
 
@@ -76,7 +76,7 @@ def test_an_old_copy_that_a_spreadsheet_saves_submits_nothing_again(place: tuple
     run = jobfile.read()[0][0].run
     jobfile.path.write_bytes(old.replace(b"shot.blend,", b"shot.blend,my note"))
     told = one_pass(place)
-    assert any("Render 1 of joblist.csv was overwritten by an old copy" in text for text in told)
+    assert any("Render 1 of joblist.csv was not as the farm knows it" in text for text in told)
     assert len(aws.jobs) == 1
     render = jobfile.read()[0][0]
     assert (render.run, render.description) == (run, "my note")

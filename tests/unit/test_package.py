@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from client import expansion, package
+from client.digests import Digests
 from client.errors import RenderError
 from client.inspection import Inspection, Kind, Reference
 from client.package import Package
@@ -129,7 +130,9 @@ def test_a_path_that_nobody_can_change_must_be_relative(blend: Path, tmp_path: P
     assert collected(blend, reference("//../../odd.bin", path, Kind.FIXED)).left_out == {}
 
 
-def test_each_file_is_read_once_and_equal_ones_have_one_digest(blend: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_file_is_read_once_and_equal_ones_have_one_digest(
+    blend: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     twin = blend.parent / "twin.blend"
     twin.write_bytes(blend.read_bytes())
     link = blend.parent / "link.blend"
@@ -143,7 +146,7 @@ def test_each_file_is_read_once_and_equal_ones_have_one_digest(blend: Path, monk
         return real(path, mode)
 
     monkeypatch.setattr(Path, "open", counted)
-    files = package.digested(made)
+    files = package.digested(made, Digests(tmp_path / "digests"), lambda _: None)
     assert len({file.digest for _, file in files}) == 1
     assert sorted(opened) == sorted([blend, link, twin])
 

@@ -24,7 +24,7 @@ class Watched:
         self.pauses: list[float] = []
         self.warnings: list[str] = []
         self._passes = iter(passes)
-        monkeypatch.setattr(watch, "process", self._process)
+        monkeypatch.setattr(watch, "Process", lambda *_: SimpleNamespace(once=self._process))
         monkeypatch.setattr("time.sleep", self.pauses.append)
         monkeypatch.setattr("random.uniform", lambda low, high: 1.0)
 
