@@ -135,7 +135,7 @@ class Cost:
             self.render.status.value,
             f"{self.frames}/{self.render.frames_total}",
             f"{self.seconds / 3600:.3f}",
-            *map(_dollars, (self.usd, self.on_demand_usd, self.usd_per_frame, self.usd_to_completion)),
+            *map(dollars, (self.usd, self.on_demand_usd, self.usd_per_frame, self.usd_to_completion)),
         ]
 
 
@@ -243,8 +243,8 @@ def month_cells(costs: Iterable[Cost]) -> list[list[str]]:
         [
             str(month["month"]),
             f"{float(str(month['host_seconds'])) / 3600:.3f}",
-            _dollars(month["usd"]),
-            _dollars(month["on_demand_usd"]),
+            dollars(month["usd"]),
+            dollars(month["on_demand_usd"]),
             str(month["attempts_of_unknown_price"]),
         ]
         for month in months(costs)
@@ -403,7 +403,8 @@ def _sum(amounts: Iterable[float | None]) -> float | None:
     return sum(known) if known else None
 
 
-def _dollars(amount: object) -> str:
+def dollars(amount: object) -> str:
+    """Write dollars for a table; nothing where they are not known."""
     if not isinstance(amount, float):
         return ""
     return "<0.0001" if 0 < amount < 0.0001 else f"{amount:.4f}"  # noqa: PLR2004 -- the last digit that is shown
