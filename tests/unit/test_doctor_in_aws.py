@@ -25,7 +25,7 @@ ALARM = (
 
 
 def ago(minutes: float) -> int:
-    return int((NOW - timedelta(minutes=minutes)).timestamp() * 1000)
+    return int((datetime.now(timezone.utc) - timedelta(minutes=minutes)).timestamp() * 1000)
 
 
 class Account:
