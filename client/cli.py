@@ -284,6 +284,40 @@ def cost(
 
 
 @app.command()
+def estimate(
+    number: Annotated[int, typer.Argument(metavar="ID", help="The render's id, as `render describe` shows it.")],
+    here: Annotated[bool, typer.Option("--here", help="Measure on this machine, whatever was measured.")] = False,
+    frame: Annotated[
+        int | None, typer.Option("--frame", min=0, help="Measure this frame; else the middle one.")
+    ] = None,
+    frames: Annotated[int | None, typer.Option("--frames", min=1, max=20, help="Measure so many, such as 3.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    jobfile: Jobfile = JOBFILE,
+) -> None:
+    """Say what a render will cost and how long it takes, such as `render estimate 3 --here --frames 3`."""
+    from client import config, screen
+    from client import estimate as estimating
+    from client.jobfile import JobFile
+
+    found = estimating.estimate(
+        JobFile(jobfile),
+        number,
+        config.load(),
+        here=here,
+        frame=frame,
+        count=frames,
+        render_on_farm=estimating.on_the_farm,
+        say=screen.note,
+    )
+    if as_json:
+        screen.show_json(found.data())
+    else:
+        screen.show_table(estimating.COLUMNS, found.cells())
+    for each in found.notes:
+        screen.note(each)
+
+
+@app.command()
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Say what is wrong with the farm or costs while nothing renders, each with its fix; `render doctor --json`."""
     from client import config, screen
