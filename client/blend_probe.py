@@ -41,6 +41,7 @@ def scene_facts(scene: Any) -> dict[str, Any]:
         "startframe": scene.frame_start,
         "endframe": scene.frame_end,
         "step": scene.frame_step,
+        "fps": render.fps / render.fps_base,
         "xres": render.resolution_x,
         "yres": render.resolution_y,
         "percentage": render.resolution_percentage,

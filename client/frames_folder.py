@@ -19,25 +19,28 @@ from client.errors import RenderError
 from client.jobfile import Render
 from render_worker.contract import frame_of
 
+DEFAULT_FPS = 24.0
+"""Frames a second where no Blender told the scene's own."""
 _RECORD = ".render.json"
 
 
 class FramesFolder:
-    """One folder, the runs that fill it and the frames that it shall hold in the end."""
+    """One folder, the runs that fill it, the frames that it shall hold in the end, and the scene's frames a second."""
 
-    def __init__(self, path: Path, runs: Sequence[str], wanted: Iterable[int]) -> None:
+    def __init__(self, path: Path, runs: Sequence[str], wanted: Iterable[int], fps: float | None = None) -> None:
         self.path = path
         self.runs = tuple(runs)
         self.wanted = frozenset(wanted)
+        self.fps = float(fps or DEFAULT_FPS)
 
     @classmethod
-    def new(cls, render: Render, run: str, wanted: Iterable[int]) -> FramesFolder:
+    def new(cls, render: Render, run: str, wanted: Iterable[int], fps: float | None = None) -> FramesFolder:
         """Claim a folder that no other run has."""
         taken = _folders(render)
         number = len(taken) + 1
         while (path := _path(render, number)).exists():
             number += 1
-        folder = cls(path, [run], wanted)
+        folder = cls(path, [run], wanted, fps)
         folder._record()
         return folder
 
@@ -48,7 +51,7 @@ class FramesFolder:
 
     def joined_by(self, run: str) -> FramesFolder:
         """Let one more run fill what is missing."""
-        folder = FramesFolder(self.path, [*self.runs, run], self.wanted)
+        folder = FramesFolder(self.path, [*self.runs, run], self.wanted, self.fps)
         folder._record()
         return folder
 
@@ -73,7 +76,7 @@ class FramesFolder:
     def _record(self) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            text = json.dumps({"runs": self.runs, "frames": sorted(self.wanted)})
+            text = json.dumps({"runs": self.runs, "frames": sorted(self.wanted), "fps": self.fps})
             beside = self.path / f"{_RECORD}.new"
             beside.write_text(text, encoding="utf-8")
             beside.replace(self.path / _RECORD)
@@ -97,6 +100,6 @@ def _folders(render: Render) -> list[FramesFolder]:
     while (path := _path(render, number)).exists():
         with suppress(OSError, ValueError, KeyError, TypeError):
             record = json.loads((path / _RECORD).read_text(encoding="utf-8"))
-            folders.append(FramesFolder(path, record["runs"], record["frames"]))
+            folders.append(FramesFolder(path, record["runs"], record["frames"], record.get("fps")))
         number += 1
     return folders

@@ -8,9 +8,11 @@ nothing is read that is no plain file or larger than the bounds here.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,10 @@ class PictureError(RenderError):
     """A picture cannot be read, or cannot be made."""
 
 
+Picture = Image.Image | PictureError | None
+"""Of a frame: it, why it cannot be read, or None where there is no such file."""
+
+
 def frame_files(folder: Path) -> dict[int, Path]:
     """Give the files in the folder that are named as frames and as pictures, by frame."""
     found = (folder / name for name in sorted(os.listdir(folder)))  # noqa: PTH208 -- 10,000 Paths are slow
@@ -131,20 +137,16 @@ def read(path: Path, least: int | None = None) -> Image.Image:
     except PictureError:
         raise
     except Exception as error:  # decoders raise whatever a damaged file leads them to
-        why = (
-            isinstance(error, OSError) and error.strerror
-        ) or "it is damaged, no picture, or of more than 100 megapixels"
+        why = (isinstance(error, OSError) and error.strerror) or "it is damaged, or of more than 100 megapixels"
         raise PictureError(
             f"{path.name} cannot be read ({why}): look at it, and render it again with `render retry ID --frames N`."
         ) from None
 
 
-def read_ahead(
-    paths: Iterable[Path | None], read_one: Callable[[Path], Image.Image]
-) -> Iterator[Image.Image | PictureError | None]:
-    """Read frames in turn, the next ones already while one is used; gives what went wrong in place of a picture."""
+def read_ahead(paths: Iterable[Path | None], read_one: Callable[[Path], Image.Image]) -> Iterator[Picture]:
+    """Read frames in turn, the next ones already while one is used."""
 
-    def result(waiting: Future[Image.Image] | None) -> Image.Image | PictureError | None:
+    def result(waiting: Future[Image.Image] | None) -> Picture:
         try:
             return waiting.result() if waiting else None
         except PictureError as error:
@@ -158,6 +160,28 @@ def read_ahead(
                 yield result(ahead.popleft())
         while ahead:
             yield result(ahead.popleft())
+
+
+@contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """Give a new file to write in the folder of `path`, to which it moves when it is whole; else it is deleted.
+
+    Raises PictureError where it cannot be written.
+    """
+    made: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:32]}-")
+        os.close(handle)
+        made = Path(name)
+        yield made
+        made.chmod(0o644)
+        made.replace(path)
+    except (OSError, ValueError, av.FFmpegError) as error:
+        why = (isinstance(error, OSError) and error.strerror) or "its encoder refuses such frames"
+        raise PictureError(f"{path} cannot be written ({why}): close what holds it, or free the disk.") from None
+    finally:
+        if made is not None:
+            made.unlink(missing_ok=True)
 
 
 def _decoded(path: Path, codec: str) -> av.VideoFrame:

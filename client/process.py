@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Protocol
 
-from client import config, cost, fetch, inspection, limit, pace, package, plan, runs
+from client import album, config, cost, fetch, inspection, limit, pace, package, plan, runs
 from client.errors import RenderError, UnreachableError
 from client.farm import Farm, Job, MissingError
 from client.frames import spelled
@@ -163,7 +163,7 @@ class _Pass:
             autoexec=render.autoexec,
         )
         self.farm.put_manifest(manifest)
-        folder = earlier.joined_by(run) if earlier else FramesFolder.new(render, run, wanted.frames)
+        folder = earlier.joined_by(run) if earlier else FramesFolder.new(render, run, wanted.frames, wanted.fps)
         self.listener.say(f"{render.label}: uploaded; its frames will come to {folder.path}")
         render = self.jobfile.update(
             render,
@@ -258,9 +258,10 @@ class _Pass:
         job = self.jobs.get(render.job_id)
         if job is None and _is_recent(render.submitted_at):
             return render
-        folder = FramesFolder.of(render, render.run) or FramesFolder.new(
-            render, render.run, plan.plan(render, inspection.inspect(render.blend)).frames
-        )
+        folder = FramesFolder.of(render, render.run)
+        if folder is None:
+            wanted = plan.plan(render, inspection.inspect(render.blend))
+            folder = FramesFolder.new(render, render.run, wanted.frames, wanted.fps)
         if job and not job.ended:
             status = Status.RUNNING if job.started else Status.SCHEDULED
             # A poll costs what is new; the last one looks at everything, also at the files beside a frame's main one.
@@ -315,7 +316,7 @@ class _Pass:
     def _succeed(self, render: Render, folder: FramesFolder, reports: list[Report]) -> Render:
         self.listener.say(f"{render.label}: all {len(folder.wanted)} frames are in {folder.path}")
         seconds = sum(frame.seconds for report in reports for frame in report.frames)
-        return self.jobfile.update(
+        render = self.jobfile.update(
             render,
             {
                 "status": Status.SUCCESS,
@@ -326,6 +327,8 @@ class _Pass:
                 "cost_usd": cost.cell(self.farm.config, reports),
             },
         )
+        album.after_success(render, folder, self.listener)
+        return render
 
     def _fail(self, render: Render, why: str, log: Sequence[str] = ()) -> Render:
         tail = "".join(f"\n    {_printable(line)}" for line in log)
