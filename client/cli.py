@@ -264,7 +264,7 @@ def show(
 
     (render,) = JobFile(jobfile).chosen([number])
     path = album.shown(render, frame, sheet=sheet)
-    screen.out_line(str(path))
+    screen.out(str(path))
     viewer.view(path)
 
 
@@ -281,7 +281,7 @@ def movie(
     (render,) = JobFile(jobfile).chosen([number])
     with screen.counting(f"{render.id} {render.blend.stem}") as told:
         made = album.make_movie(render, told, fps)
-    screen.out_line(str(made.path))
+    screen.out(str(made.path))
     screen.note(f"{render.label}: a movie of {made.frames} frames, {float(made.rate):.4g} a second")
     if missing := album.missing_of(render, made):
         screen.warn(missing)
