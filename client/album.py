@@ -31,6 +31,7 @@ class Listener(Protocol):
 def after_success(render: Render, folder: FramesFolder, listener: Listener) -> None:
     """Make the contact sheet, and the movie where the row wants one; what cannot be made is a warning and no more."""
     from client.contact_sheet import contact_sheet
+    from client.movie import movie
 
     try:
         listener.say(f"{render.label}: its contact sheet is {contact_sheet(folder)}")
@@ -40,7 +41,7 @@ def after_success(render: Render, folder: FramesFolder, listener: Listener) -> N
         return
     try:
         listener.say(f"{render.label}: making a movie of its {len(folder.wanted)} frames")
-        made = make_movie(render, lambda done, total: None)  # noqa: ARG005 -- nobody watches
+        made = movie(folder, lambda done, total: None)  # noqa: ARG005 -- nobody watches
     except RenderError as error:
         listener.warn(f"{render.label} has no movie: {error}")
     else:

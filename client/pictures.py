@@ -194,7 +194,7 @@ def _decoded(path: Path, codec: str) -> av.VideoFrame:
     with path.open("rb") as file:
         file.readinto(content)
     options = {"max_pixels": str(MAX_PIXELS)}
-    if codec != "tiff":  # where the name of the camera would be an error too
+    if codec != "tiff":  # where each tag that FFmpeg does not know would be an error too
         options["err_detect"] = "explode"
     if codec == "exr":
         options |= _layer_of(path, content)

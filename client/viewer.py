@@ -6,26 +6,18 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 
-def view(path: Path) -> bool:
-    """Open a file as a double click would, without waiting; tells whether this machine has a viewer and a display."""
-    if sys.platform == "win32":
-        try:
+def view(path: Path) -> None:
+    """Open a file as a double click would, without waiting; does nothing where there is no viewer or no display."""
+    with suppress(OSError):
+        if sys.platform == "win32":
             os.startfile(path)  # noqa: S606 -- what is opened is named as a picture (client/pictures.py)
-        except OSError:
-            return False
-        return True
-    command = "open" if sys.platform == "darwin" else "xdg-open"
-    display = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    if not display or not shutil.which(command):
-        return False
-    subprocess.Popen(
-        [command, str(path)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    return True
+            return
+        command = "open" if sys.platform == "darwin" else "xdg-open"
+        display = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+        if display and shutil.which(command):
+            nowhere = subprocess.DEVNULL
+            subprocess.Popen([command, path], stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True)
