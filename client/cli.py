@@ -107,6 +107,7 @@ def add(
     max_cost: Annotated[
         float | None, typer.Option("--max-cost", min=0.01, help="Dollars at which nothing more is started, e.g. 2.50.")
     ] = None,
+    movie: Annotated[bool, typer.Option("--movie", help="Make a movie of the frames when all are here.")] = False,
     jobfile: Jobfile = JOBFILE,
 ) -> None:
     """Add a render; what is not given is taken from the .blend, what is given is checked against it."""
@@ -129,6 +130,7 @@ def add(
         "autoexec": "yes" if autoexec else None,
         "allow_missing": "yes" if allow_missing else None,
         "max_cost": max_cost,
+        "movie": "yes" if movie else None,
     }
     added = adding.add(JobFile(jobfile), blend, given, additional or [])
     for warning in added.warnings:
@@ -253,6 +255,42 @@ def logs(
     (render,) = JobFile(jobfile).chosen([number])
     for line in worker_logs.lines(Account(config.load()), render, chunk, attempt, follow=follow, say=screen.note):
         screen.out_line(line)
+
+
+@app.command()
+def show(
+    number: Annotated[int, typer.Argument(metavar="ID", help="The render's id, as `render describe` shows it.")],
+    frame: Annotated[int | None, typer.Option("--frame", help="This frame; else the one that came last.")] = None,
+    sheet: Annotated[bool, typer.Option("--sheet", help="The contact sheet of all frames.")] = False,
+    jobfile: Jobfile = JOBFILE,
+) -> None:
+    """Open a frame or the contact sheet, and print its path, such as `render show 3 --frame 12` or `show 3 --sheet`."""
+    from client import album, screen, viewer
+    from client.jobfile import JobFile
+
+    (render,) = JobFile(jobfile).chosen([number])
+    path = album.shown(render, frame, sheet=sheet)
+    screen.out(str(path))
+    viewer.view(path)
+
+
+@app.command()
+def movie(
+    number: Annotated[int, typer.Argument(metavar="ID", help="The render's id, as `render describe` shows it.")],
+    fps: Annotated[float | None, typer.Option("--fps", help="Frames a second; else the scene's own speed.")] = None,
+    jobfile: Jobfile = JOBFILE,
+) -> None:
+    """Make a movie of the frames that are here, such as `render movie 3` or `render movie 3 --fps 12`."""
+    from client import album, screen
+    from client.jobfile import JobFile
+
+    (render,) = JobFile(jobfile).chosen([number])
+    with screen.counting(f"{render.id} {render.blend.stem}") as told:
+        made = album.make_movie(render, told, fps)
+    screen.out(str(made.path))
+    screen.note(f"{render.label}: a movie of {made.frames} frames, {float(made.rate):.4g} a second")
+    if missing := album.missing_of(render, made):
+        screen.warn(missing)
 
 
 @app.command()

@@ -29,7 +29,7 @@ EDITABLE_COLUMNS = (
     "id", "blend", "description", "scene", "camera", "startframe", "endframe", "step", "breaksize",
     "xres", "yres", "percentage", "samples", "files",
 )
-OPTIONAL_COLUMNS = ("review", "autoexec", "allow_missing", "max_cost")
+OPTIONAL_COLUMNS = ("review", "autoexec", "allow_missing", "max_cost", "movie")
 FARM_COLUMNS = (
     "status", "frames_done", "frames_total", "error", "run", "job_id", "submitted_at", "finished_at",
     "render_seconds", "cost_usd",
@@ -103,6 +103,8 @@ class Render:
     """Whether it may be rendered without files that it refers to."""
     max_cost: float | None = None
     """Dollars at which nothing more of it is started; None without a limit."""
+    movie: bool = False
+    """Whether a movie is made of its frames when all are here."""
     status: Status
     frames_done: int
     frames_total: int
@@ -413,6 +415,7 @@ class JobFile:
             autoexec=_truth(cells, "autoexec"),
             allow_missing=_truth(cells, "allow_missing"),
             max_cost=_dollars(cells, "max_cost"),
+            movie=_truth(cells, "movie"),
             status=status,
             # The farm's own cells are rewritten from what the farm says, so nothing in them breaks a row.
             frames_done=int(cells["frames_done"]) if cells["frames_done"].isdecimal() else 0,
