@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich takes longer to import than all the rest of --help
     help="Render Blender files on your own farm in AWS, or on this machine.",
-    epilog=_examples("render init", "render add -b shot.blend", "render watch", "render add --help"),
+    epilog=_examples("render init", "render add -b shot.blend", "render watch", "render describe"),
 )
 local_app = typer.Typer(
     rich_markup_mode=None,
@@ -78,7 +78,7 @@ def _options(
 @app.command(
     epilog=_examples(
         "render configure --stackname RenderFarm",
-        "render configure --stackname RenderFarm --region eu-central-1 --profile studio",
+        "render configure --stackname RenderFarm --region eu-central-1",
     )
 )
 def configure(

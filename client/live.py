@@ -205,7 +205,9 @@ class _Grid:
         spare = width + len(_GAP)
         for column in sorted(wished, key=lambda column: column.rank):
             cells = min(wished[column], column.least or column.most)
-            if cells and cells + len(_GAP) <= spare:
+            if cells + len(_GAP) > spare:
+                break
+            if cells:
                 self._cells[column] = cells
                 spare -= cells + len(_GAP)
         for column in (_NAME, _BAR):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from client.live import Live
 
 _CANNOT_MOVE = {"dumb", "unknown"}
-_TENTHS = 10
+_STEPS = 4
 """So many lines at most tell of a render's frames."""
 _JUST_SUBMITTED = (Status.SCHEDULED, "", 0, 0, 0)
 """What a line would say of a row whose submission was told already."""
@@ -100,8 +100,8 @@ class Lines:
     def stands(self, standing: Standing) -> None:
         """Say where the row stands when that is news; Success and Failed were told with their reasons."""
         render = standing.render
-        tenths = _TENTHS * render.frames_done // max(render.frames_total, 1)
-        stands = (render.status, standing.waits_for, tenths, standing.chunks.failed, standing.reclaims)
+        steps = _STEPS * render.frames_done // max(render.frames_total, 1)
+        stands = (render.status, standing.waits_for, steps, standing.chunks.failed, standing.reclaims)
         is_old = render.status in RESTING or stands == _JUST_SUBMITTED
         known = self._known.get(render.id, stands if is_old else None)
         self._known[render.id] = stands
