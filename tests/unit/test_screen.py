@@ -86,15 +86,15 @@ def test_a_row_tells_frames_chunks_reclaims_times_and_dollars() -> None:
 
 
 def test_while_nothing_runs_it_says_why_and_since_when() -> None:
-    since = datetime.now().astimezone() - timedelta(minutes=6)
-    text = "\n".join(screen_of(waiting(1)))
-    assert f"waits 6 min for a Spot host (capacity), since {since:%H:%M}" in text
-
-
-def test_a_wait_since_another_day_names_the_day() -> None:
-    now = datetime(2026, 3, 4, 12, tzinfo=timezone.utc)
-    said = wording.wait(replace(waiting(1), waits_since=now - timedelta(days=3)), now)
-    assert re.fullmatch(r"waits 3.0 d for a Spot host \(capacity\), since 0[12] Mar \d\d:\d\d", said)
+    assert "waits 6 min for a Spot host (capacity), since " in "\n".join(screen_of(waiting(1)))
+    now = datetime(2026, 3, 4, 12).astimezone()
+    said = [
+        wording.wait(replace(waiting(1), waits_since=now - timedelta(minutes=minutes)), now) for minutes in (6, 4320)
+    ]
+    assert said == [
+        "waits 6 min for a Spot host (capacity), since 11:54",
+        "waits 3.0 d for a Spot host (capacity), since 01 Mar 12:00",
+    ]
 
 
 def test_the_last_line_adds_all_rows_up() -> None:
@@ -228,7 +228,7 @@ def test_a_pipe_gets_a_line_only_when_something_changed(capsys: pytest.CaptureFi
 
     new = Standing(render=render(1, "Scheduled"))
     assert said(new) == "", "its submission was told"
-    assert "waits 6 min for a Spot host (capacity), since" in said(waiting(1))
+    assert "waits 6 min for a Spot host (capacity), since " in said(waiting(1))
     assert said(waiting(1, minutes=7)) == "", "only the time has changed"
     assert said(running()) == (
         "Render 1 (shot.blend): Running, 120 of 250 frames are here, 1 chunk failed, Spot reclaims: 2, 14 min, "
