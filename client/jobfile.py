@@ -187,6 +187,10 @@ class JobFile:
         with self._locked():
             return self._parse(self._load())
 
+    def names(self) -> dict[int, str]:
+        """Give ids and file names as the file now has them, without waiting for a command that holds it."""
+        return {render.id: render.blend.name for render in self._parse(_read_sheet(self.path))[0]}
+
     def chosen(self, ids: Sequence[int]) -> list[Render]:
         """Give the rows with these ids. Raises RenderError when one is not there or cannot be used."""
         renders, broken = self.read()
