@@ -278,6 +278,29 @@ def cost(
 
 
 @app.command()
+def report(
+    number: Annotated[int, typer.Argument(metavar="ID", help="The render's id, as `render describe` shows it.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The file to write; else report.html beside the frames.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    jobfile: Jobfile = JOBFILE,
+) -> None:
+    """Write one HTML file that shows a render: frames, times, hosts, cost; such as `render report 3 --open`."""
+    import webbrowser
+
+    from client import report as pages
+    from client import screen
+    from client.jobfile import JobFile
+
+    (render,) = JobFile(jobfile).chosen([number])
+    path = pages.write(render, output, screen.note)
+    screen.out(str(path))
+    if show and not webbrowser.open(path.as_uri()):
+        screen.warn(f"No browser could be opened: open {path} yourself.")
+
+
+@app.command()
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Say what is wrong with the farm or costs while nothing renders, each with its fix; `render doctor --json`."""
     from client import config, screen
