@@ -287,6 +287,12 @@ def _seconds(facts: Facts) -> Markup:
     names = [element("li", f"Frame {frame}: {duration(each)}") for frame, each in listed]
     found = f"Median {duration(median(seconds.values()))} (the dashed line), "
     found += f"{counted(len(named), 'outlier')}. " if named else "no outliers. "
+    silent = len(facts.files.keys() - seconds.keys())
+    unsaid = (
+        f"Of {counted(silent, 'frame')} no time is known: the attempt that rendered it left no report."
+        if silent
+        else None
+    )
     chunks = {each.frame: attempt.chunk for attempt in facts.attempts for each in attempt.frames}
     memory = {each.frame: each.memory_mib for attempt in facts.attempts for each in attempt.frames}
     rows = [
@@ -305,6 +311,7 @@ def _seconds(facts: Facts) -> Markup:
         seconds_chart(seconds),
         element("p", element("b", found), rule),
         element("ul", *names, class_="named") if names else None,
+        element("p", unsaid, class_="facts") if unsaid else None,
         _details(
             "The numbers",
             table("What each frame took", ("Frame", "Seconds", "Memory (MiB)", "Chunk", "Note"), rows[:_MOST_ROWS]),

@@ -23,7 +23,7 @@ _NARROWEST = 16
 _SHAPE = 16 / 9
 _BYTES_A_PIXEL = 0.3
 """What a noisy frame takes as WebP at the best of the qualities."""
-_QUALITIES = (80, 60, 40, 20)
+_QUALITIES = (80, 40)
 _TOLD_EVERY = 200
 
 
@@ -70,7 +70,7 @@ def _encoded(picture: Image.Image, most: int) -> Thumbnail:
     while True:
         for quality in _QUALITIES:
             content = io.BytesIO()
-            picture.save(content, "WEBP", quality=quality)
+            picture.save(content, "WEBP", quality=quality, method=2)
             if content.tell() <= most or picture.width < 2 * _NARROWEST:
                 text = base64.b64encode(content.getvalue()).decode()
                 return Thumbnail(uri=f"data:image/webp;base64,{text}", width=picture.width, height=picture.height)

@@ -148,7 +148,7 @@ def _host(attempts: Sequence[Attempt]) -> str:
     known = next((each.host for each in attempts if each.host.instance_type), host)
     endings = [each.ending for each in attempts]
     parts = [host.instance_id, *(f"{endings.count(each)} {each.value}" for each in _MARKS if each in endings)]
-    parts += [known.instance_type, known.availability_zone, known.life_cycle]
+    parts += [known.instance_type, known.life_cycle]
     return " · ".join(part for part in parts if part)
 
 

@@ -9,7 +9,7 @@ import json
 import math
 import random
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
@@ -45,6 +45,12 @@ class PastAWS(InstantAWS):
         self.children: dict[str, dict[str, Any]] = {}
         """What DescribeJobs gives, by job:index."""
         self.logs: dict[str, list[str]] = {}
+
+    def _GetObject(self, request: Any) -> tuple[int, dict[str, str], bytes]:  # noqa: N802
+        try:
+            return super()._GetObject(request)
+        except KeyError:
+            return 404, {"Content-Type": "application/xml"}, b"<Error><Code>NoSuchKey</Code></Error>"
 
     def _ListJobs(self, request: Any) -> tuple[int, dict[str, str], bytes]:  # noqa: N802
         asked = json.loads(request.body)
@@ -83,7 +89,7 @@ class PastRun:
     """Chunks of which nothing came, with the worker's sentence."""
     missing: tuple[str, ...] = ()
     size: tuple[int, int] = (64, 36)
-    suffix: str = "png"
+    draw: Callable[[Path, int, int, tuple[int, int]], object] = field(default_factory=lambda: draw)
     rng: random.Random = field(default_factory=lambda: random.Random(1))
 
     def run(self) -> Render:
@@ -154,8 +160,9 @@ class PastRun:
         ]
         rendered = [] if error else rendered
         end = start + _START_SECONDS + sum(each.seconds for each in rendered)
+        folder = self.folder.path
         for each in () if error else frames:
-            draw(self.folder.path / f"{each:04}.{self.suffix}", each, self.frames, self.size)
+            self.draw(folder / f"{each:04}.png", each, self.frames, self.size)
         if error:
             self._child(job, chunk, "FAILED", [{"container": {"exitCode": 1}}])
         told = Report(
