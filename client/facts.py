@@ -79,14 +79,18 @@ def gather(render: Render, folder: FramesFolder | None) -> Facts:
 
 def _files(folder: FramesFolder | None) -> dict[int, Path]:
     """Find a picture for each frame: of several files (views, passes) the first by name."""
-    if folder is None or not folder.path.is_dir():
+    if folder is None:
         return {}
+    try:
+        paths = sorted(Path(entry.path) for entry in os.scandir(folder.path) if entry.is_file())
+    except OSError as error:
+        raise RenderError(f"The folder {folder.path} cannot be read ({error.strerror}): mend its rights.") from None
     found: dict[int, Path] = {}
-    for name in sorted(os.listdir(folder.path), reverse=True):  # noqa: PTH208 -- 10,000 Paths are slow
-        frame = frame_of(name)
+    for path in paths:
+        frame = frame_of(path.name)
         if frame in folder.wanted:
-            found[frame] = folder.path / name
-    return dict(sorted(found.items()))
+            found.setdefault(frame, path)
+    return found
 
 
 def _ask(facts: Facts, farm: Farm, account: Account) -> None:

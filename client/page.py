@@ -29,6 +29,7 @@ _FEW, _SOME = 24, 240
 _MOST_CELLS = 10_000
 _MOST_ROWS = 10_000
 _MOST_NAMED = 30
+_MOST_FILES = 200
 _LONGEST_RANGE = 60
 _LONGEST_LINE = 1000
 _SETTINGS = {
@@ -133,8 +134,8 @@ def _resolution(facts: Facts) -> str:
     settings = facts.manifest.settings if facts.manifest else Settings()
     if not settings.xres or not settings.yres:
         return ""
-    part = (settings.percentage or 100) / 100
-    return f"{settings.xres * part:.0f} \N{MULTIPLICATION SIGN} {settings.yres * part:.0f} pixels"
+    width, height = (size * (settings.percentage or 100) // 100 for size in (settings.xres, settings.yres))
+    return f"{width} \N{MULTIPLICATION SIGN} {height} pixels"
 
 
 def _summary(facts: Facts) -> Markup:
@@ -211,14 +212,15 @@ def _missing(facts: Facts) -> Markup | None:
     missing = sorted({path for report in facts.reports for path in report.missing})
     if not missing:
         return None
-    words = element(
-        "p", "The scene refers to these files, and the render had to do without them. Look at the frames with care."
-    )
+    more = len(missing) - _MOST_FILES
     return _section(
         "missing",
         "Files that were missing",
-        words,
-        element("ul", *(element("li", element("code", each)) for each in missing), class_="files"),
+        element(
+            "p", "The scene refers to these files, and the package did not bring them. Look at the frames with care."
+        ),
+        element("ul", *(element("li", element("code", each)) for each in missing[:_MOST_FILES]), class_="files"),
+        element("p", f"And {counted(more, 'more file')}.") if more > 0 else None,
     )
 
 
@@ -260,9 +262,7 @@ def _frames(facts: Facts, pictures: Mapping[int, Thumbnail], unreadable: Mapping
 
 
 def _picture(frame: int, picture: Thumbnail, words: str) -> Markup:
-    image = element(
-        "img", src=picture.uri, width=picture.width, height=picture.height, alt=words, loading="lazy", decoding="async"
-    )
+    image = element("img", src=picture.uri, width=picture.width, height=picture.height, alt=words, decoding="async")
     return element("li", element("button", image, element("span", str(frame), aria_hidden="true"), type="button"))
 
 
@@ -324,10 +324,10 @@ def _hosts(facts: Facts) -> Markup:
         return _section("hosts", "Hosts and chunks", element("p", "No worker has reported yet."))
     shown = lanes(facts.attempts)
     timeless = [each for each in facts.attempts if each.started is None]
-    start = _read_moment(facts.render.submitted_at)
-    since = start or min(each.started for each in facts.attempts if each.started)
-    drawn = timeline(shown, since) if shown else None
-    words = [f"Times count from {_moment(since)}."] if drawn else []
+    starts = [each.started for each in facts.attempts] + [_read_moment(facts.render.submitted_at)]
+    since = min((each for each in starts if each), default=None)
+    drawn = timeline(shown, since) if shown and since else None
+    words = [f"Times count from {_moment(since)}."] if drawn and since else []
     if timeless:
         words.append(f"{counted(len(timeless), 'attempt')} cannot be drawn, since nobody knows when: see the table.")
     return _section(

@@ -19,6 +19,7 @@ def thumbnail(path: Path, width: int) -> Image.Image:
         with Image.open(path) as picture:
             picture.draft("RGB", (width, width))
             picture.thumbnail((width, picture.height))
-            return picture.convert("RGB")
+            small: Image.Image = picture.convert("RGB")
+            return small
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise PictureError(f"{path.name} cannot be read as a picture: {error}.") from None

@@ -52,9 +52,8 @@ def lanes(attempts: Iterable[Attempt]) -> list[Lane]:
 
 
 def timeline(shown: Sequence[Lane], since: datetime) -> Markup:
-    """Draw the attempts over the hosts, from `since` or the first of them on."""
+    """Draw the attempts over the hosts, from `since` on, which is before them all."""
     ends = [each.finished for lane in shown for row in lane.rows for each in row if each.finished]
-    since = min([since, *(_start(row[0]) for lane in shown for row in lane.rows)])
     span = max((max(ends) - since).total_seconds(), 1.0)
     drawn: list[Markup] = []
     y = 8
