@@ -80,7 +80,7 @@ def test_every_frame_has_a_cell_and_what_is_not_here_is_marked_in_words() -> Non
     assert len(pictures) == 10
     assert page.source.count("<li><button") == 10, "each picture can be enlarged, by the keyboard too"
     assert page.texts["not fetched"] == page.texts["no preview"] == 1
-    assert "0007.png cannot be read as a picture" in page.sections["frames"]
+    assert "1 frame without a preview: 0007.png cannot be read" in page.sections["frames"]
     assert "Not on this machine: frame 5." in page.sections["frames"]
     assert "11/12" in page.sections["dl"]
 
