@@ -422,6 +422,32 @@ def estimate(
         screen.note(each)
 
 
+@app.command(epilog=_examples("render report 3", "render report 3 --open"))
+def report(
+    number: Annotated[
+        int,
+        typer.Argument(metavar="ID", help="The render's id, as `render describe` shows it.", autocompletion=_known_ids),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The file to write; else report.html beside the frames.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    jobfile: Jobfile = JOBFILE,
+) -> None:
+    """Write one HTML file that shows a render: frames, times, hosts, cost."""
+    import webbrowser
+
+    from client import report as pages
+    from client import screen
+    from client.jobfile import JobFile
+
+    (render,) = JobFile(jobfile).chosen([number])
+    path = pages.write(render, output, screen.note)
+    screen.out(str(path))
+    if show and not webbrowser.open(path.as_uri()):
+        screen.warn(f"No browser could be opened: open {path} yourself.")
+
+
 @app.command(epilog=_examples("render doctor", "render doctor --json"))
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Say what is wrong with the farm or costs while nothing renders, each with its fix."""

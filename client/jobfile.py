@@ -112,6 +112,7 @@ class Render:
     run: str
     job_id: str
     submitted_at: str
+    finished_at: str
     render_seconds: float
     """What the frames of the last run took on the farm; 0 for unknown."""
 
@@ -428,6 +429,7 @@ class JobFile:
             run=cells["run"],
             job_id=cells["job_id"],
             submitted_at=cells["submitted_at"],
+            finished_at=cells["finished_at"],
             render_seconds=_seconds(cells["render_seconds"]),
         )
 
