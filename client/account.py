@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -13,6 +13,7 @@ from typing import Any
 
 from client.config import FarmConfig
 from client.connection import Connection, MissingError, told
+from client.errors import RenderError
 from render_worker import contract
 
 _IDS_PER_CALL = 100
@@ -58,7 +59,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """A job that is RUNNABLE, an array where children of it are; `minutes` since it was submitted."""
+    """A job that is RUNNABLE, an array where children of it are; `minutes` since it became so, as Batch tells it."""
 
     name: str
     id: str
@@ -68,11 +69,32 @@ class Waiting:
 
 @dataclass(frozen=True, kw_only=True)
 class Instance:
-    """A host of the farm that is billed, and for how many minutes it has run."""
+    """A host of the farm that is billed, for how many minutes it has run, its vCPUs, and whether it is a Spot host."""
 
     id: str
     size: str
     minutes: int
+    vcpus: int
+    spot: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """A size of host that the farm may start, its vCPUs, and the part of it that one job takes."""
+
+    name: str
+    vcpus: int
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """An attempt at a chunk as Batch tells of it: from when to when it held a host; None while it runs."""
+
+    chunk: int
+    attempt: int
+    started: datetime
+    ended: datetime | None
 
 
 class Account:
@@ -101,17 +123,36 @@ class Account:
         https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html
         """
         with self._told(f"the jobs of {run}"):
-            pages = self._batch.get_paginator("list_jobs").paginate(
-                jobQueue=self.config.job_queue, filters=[{"name": "JOB_NAME", "values": [run]}]
-            )
-            listed = sorted((job for page in pages for job in page["jobSummaryList"]), key=_created, reverse=True)
-            for job in self._described([job["jobId"] for job in listed]):
+            for job in self._jobs_of(run):
                 first, size = _first_chunk(job), job.get("arrayProperties", {}).get("size")
                 if first <= chunk < first + (size or 1):
                     if size:
                         (job,) = self._described([f"{job['jobId']}:{chunk - first}"])  # noqa: PLW2901 -- its child
                     return _chunk_job(job)
         return None
+
+    def held(self, run: str, chunks: Collection[int] = ()) -> list[Held]:
+        """Give the attempts, as far as Batch knows them, at chunks that run or failed, and at those named.
+
+        An attempt that never held a host is none. Batch forgets a job about 7 days after its end.
+        https://docs.aws.amazon.com/batch/latest/APIReference/API_AttemptDetail.html
+        """
+        found = []
+        with self._told(f"the attempts of {run}"):
+            for job in self._jobs_of(run):
+                first, array = _first_chunk(job), job.get("arrayProperties", {})
+                if not array.get("size"):
+                    found += _held(job, first)
+                    continue
+                counts = array.get("statusSummary", {})
+                indices = {chunk - first for chunk in chunks} & {*range(array["size"])}
+                for status in filter(counts.get, ("RUNNING", "FAILED")):
+                    children = self._listed(arrayJobId=job["jobId"], jobStatus=status)
+                    # A child that was cancelled before it started is FAILED too.
+                    indices |= {child["arrayProperties"]["index"] for child in children if child.get("startedAt")}
+                for child in self._described([f"{job['jobId']}:{index}" for index in sorted(indices)]):
+                    found += _held(child, first + child["arrayProperties"]["index"])
+        return found
 
     def log_page(self, stream: str, token: str | None) -> tuple[list[str], str]:
         """Give the log's lines after a token, from its start without one, and the token of what follows.
@@ -187,17 +228,18 @@ class Account:
 
     def environments(self) -> list[Part]:
         """Look at the queue's compute environments, in the order in which they are filled."""
-        names = [each["computeEnvironment"] for each in self._queue()["computeEnvironmentOrder"]]
-        with self._told("the compute environments"):
-            found = self._batch.describe_compute_environments(computeEnvironments=names)["computeEnvironments"]
-        return [_part(each["computeEnvironmentName"], each) for each in found]
+        return [_part(each["computeEnvironmentName"], each) for each in self._environments()]
 
     def has_live_job(self) -> bool:
         """Say whether any job of the queue waits or runs."""
         return any(job for status in _LIVE for job in self._listed(jobQueue=self.config.job_queue, jobStatus=status))
 
     def waiting(self) -> list[Waiting]:
-        """Find the jobs that wait for a host; an array's parent is PENDING while its children wait."""
+        """Find the jobs that wait for a host; an array's parent is PENDING while its children wait.
+
+        Batch gives its reason to the job at the head of the queue alone, which may be any child of an array.
+        https://docs.aws.amazon.com/batch/latest/userguide/job_stuck_in_runnable.html
+        """
         queue = self.config.job_queue
         listed = [
             *self._listed(jobQueue=queue, jobStatus="RUNNABLE"),
@@ -205,16 +247,13 @@ class Account:
         ]
         with self._told("the jobs that wait"):
             jobs = self._described([job["jobId"] for job in listed])
-        found = []
-        for job in jobs:
-            reason = job.get("statusReason") or ""
-            if job["status"] == "PENDING":
-                child = next(self._listed(arrayJobId=job["jobId"], jobStatus="RUNNABLE"), None)
-                if child is None:
-                    continue
-                reason = child.get("statusReason") or reason
-            minutes = _minutes_since(datetime.fromtimestamp(job["createdAt"] / 1000, timezone.utc))
-            found.append(Waiting(name=job["jobName"], id=job["jobId"], minutes=minutes, reason=reason))
+            found = []
+            for job in jobs:
+                waits = self._waiting_child(job["jobId"]) if job["status"] == "PENDING" else job
+                if waits is not None:
+                    minutes = _minutes_since(_runnable_since(waits))
+                    reason = waits.get("statusReason") or job.get("statusReason") or ""
+                    found.append(Waiting(name=job["jobName"], id=job["jobId"], minutes=minutes, reason=reason))
         return found
 
     def instances(self) -> list[Instance]:
@@ -227,7 +266,13 @@ class Account:
                 ]
             )
             return [
-                Instance(id=each["InstanceId"], size=each["InstanceType"], minutes=_minutes_since(each["LaunchTime"]))
+                Instance(
+                    id=each["InstanceId"],
+                    size=each["InstanceType"],
+                    minutes=_minutes_since(each["LaunchTime"]),
+                    vcpus=_vcpus(each),
+                    spot=each.get("InstanceLifecycle") == "spot",
+                )
                 for page in pages
                 for reservation in page["Reservations"]
                 for each in reservation["Instances"]
@@ -284,7 +329,7 @@ class Account:
     def spot_prices(self, size: str, zone: str, start: datetime, end: datetime) -> list[tuple[datetime, float]]:
         """Give the Spot prices of a size in a zone, each with the time from which it held, oldest first.
 
-        In dollars an hour. The first one held at `start` already; AWS keeps 90 days.
+        In dollars an hour. The first one held at `start` already; AWS keeps 90 days, and takes no end in the future.
         https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSpotPriceHistory.html
         """
         with self._told("the Spot prices"):
@@ -293,47 +338,93 @@ class Account:
                 AvailabilityZone=zone,
                 ProductDescriptions=["Linux/UNIX"],
                 StartTime=start,
-                EndTime=end,
+                EndTime=min(end, datetime.now(timezone.utc)),
             )
             return sorted(
                 (each["Timestamp"], float(each["SpotPrice"])) for page in pages for each in page["SpotPriceHistory"]
             )
 
+    def spot_now(self, sizes: Sequence[Size]) -> dict[tuple[str, str], float]:
+        """Give the Spot prices of now by size and zone, in dollars an hour, of the zones where the farm starts hosts.
+
+        A history that starts now holds the prices of now alone.
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSpotPriceHistory.html
+        """
+        subnets = {each for found in self._environments() for each in found["computeResources"]["subnets"]}
+        with self._told("the Spot prices"):
+            pages = self._ec2.get_paginator("describe_subnets").paginate(SubnetIds=sorted(subnets))
+            zones = [each["AvailabilityZone"] for page in pages for each in page["Subnets"]]
+            prices = self._ec2.get_paginator("describe_spot_price_history").paginate(
+                InstanceTypes=[size.name for size in sizes],
+                ProductDescriptions=["Linux/UNIX"],
+                StartTime=datetime.now(timezone.utc),
+                Filters=[{"Name": "availability-zone", "Values": sorted(set(zones))}],
+            )
+            found = sorted((each for page in prices for each in page["SpotPriceHistory"]), key=_at)
+        return {(each["InstanceType"], each["AvailabilityZone"]): float(each["SpotPrice"]) for each in found}
+
     def on_demand_price(self, size: str) -> float | None:
-        """Give today's On-Demand price of a size with Linux in the farm's region, in dollars an hour; None without one.
+        """Give today's On-Demand price of a size with Linux in the farm's region, in dollars an hour; None for none."""
+        prices = self._price_list(
+            "AmazonEC2",
+            instanceType=size,
+            operatingSystem="Linux",
+            tenancy="Shared",
+            preInstalledSw="NA",
+            capacitystatus="Used",
+        )
+        return next((each.usd for each in prices if each.unit == "Hrs"), None)
+
+    def storage_price(self) -> float | None:
+        """Give today's price of S3 Standard in the farm's region, in dollars per GB and month, of the first tier.
+
+        None without one. Usage types begin with a code of their region, but for us-east-1's.
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/aws-usage-report-understand.html
+        """
+        usage = re.compile(r"([A-Z0-9]+-)?TimedStorage-ByteHrs")
+        prices = self._price_list("AmazonS3", productFamily="Storage", volumeType="Standard")
+        return next((each.usd for each in prices if usage.fullmatch(each.usage) and each.begins == "0"), None)
+
+    def sizes(self) -> list[Size]:
+        """Give the sizes of hosts that the farm may start, in the order of its settings."""
+        listed = [each for found in self._environments() for each in found["computeResources"]["instanceTypes"]]
+        return self._sizes(list(dict.fromkeys(listed)))
+
+    def share_of_host(self, size: str) -> float:
+        """Give the part of a host that one job takes: of its GPUs on a GPU farm, else of its vCPUs."""
+        return self._sizes([size])[0].share
+
+    def _sizes(self, names: list[str]) -> list[Size]:
+        with self._told(f"the size {', '.join(names)}"):
+            pages = self._ec2.get_paginator("describe_instance_types").paginate(InstanceTypes=names)
+            found = {each["InstanceType"]: each for page in pages for each in page["InstanceTypes"]}
+        sizes = []
+        for name in names:
+            vcpus = int(found[name]["VCpuInfo"]["DefaultVCpus"])
+            gpus = sum(int(each["Count"]) for each in found[name].get("GpuInfo", {}).get("Gpus", ()))
+            by_gpu = self.config.device == "gpu" and gpus
+            share = 1 / gpus if by_gpu else min(1.0, self.config.job_vcpus / vcpus)
+            sizes.append(Size(name=name, vcpus=vcpus, share=share))
+        return sizes
+
+    def _price_list(self, service: str, **wanted: str) -> list[_Price]:
+        """Give the prices in dollars, in the farm's region, of what these attributes name; none in another currency.
 
         The price list is served in a few regions only, for all of them.
         https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/using-price-list-query-api.html
         """
-        wanted = {
-            "instanceType": size,
-            "regionCode": self.config.region,
-            "operatingSystem": "Linux",
-            "tenancy": "Shared",
-            "preInstalledSw": "NA",
-            "capacitystatus": "Used",
-        }
-        with self._told("the On-Demand price"):
+        terms = {**wanted, "regionCode": self.config.region}
+        with self._told("the price list"):
             client = Connection(region=_PRICES_REGION, profile=self.config.profile).client("pricing")
-            products = client.get_products(
-                ServiceCode="AmazonEC2",
-                Filters=[{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in wanted.items()],
-            )["PriceList"]
-        for product in map(json.loads, products):
-            for term in product["terms"].get("OnDemand", {}).values():
-                for dimension in term["priceDimensions"].values():
-                    if dimension["unit"] == "Hrs":
-                        return float(dimension["pricePerUnit"]["USD"])
-        return None
-
-    def share_of_host(self, size: str) -> float:
-        """Give the part of a host that one job takes: of its GPUs on a GPU farm, else of its vCPUs."""
-        with self._told(f"the size {size}"):
-            (found,) = self._ec2.describe_instance_types(InstanceTypes=[size])["InstanceTypes"]
-        gpus: int = sum(int(each["Count"]) for each in found.get("GpuInfo", {}).get("Gpus", ()))
-        if self.config.device == "gpu" and gpus:
-            return 1 / gpus
-        return min(1.0, self.config.job_vcpus / int(found["VCpuInfo"]["DefaultVCpus"]))
+            pages = client.get_paginator("get_products").paginate(
+                ServiceCode=service,
+                Filters=[{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in terms.items()],
+            )
+            products = [product for page in pages for product in page["PriceList"]]
+        try:
+            return [price for product in products for price in _prices(json.loads(product))]
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise RenderError(f"AWS's price list is not in the form that this client knows ({error}).") from None
 
     def _queue(self) -> Any:
         with self._told("the job queue"):
@@ -342,7 +433,28 @@ class Account:
             raise MissingError(f"AWS has no job queue {self.config.job_queue} (any more).")
         return found[0]
 
-    def _listed(self, **what: str) -> Iterator[Any]:
+    def _environments(self) -> list[Any]:
+        names = [each["computeEnvironment"] for each in self._queue()["computeEnvironmentOrder"]]
+        with self._told("the compute environments"):
+            found: list[Any] = self._batch.describe_compute_environments(computeEnvironments=names)[
+                "computeEnvironments"
+            ]
+        return found
+
+    def _jobs_of(self, run: str) -> list[Any]:
+        """Describe a run's jobs, the latest first."""
+        listed = self._listed(jobQueue=self.config.job_queue, filters=[{"name": "JOB_NAME", "values": [run]}])
+        return self._described([job["jobId"] for job in sorted(listed, key=_created, reverse=True)])
+
+    def _waiting_child(self, job_id: str) -> Any:
+        """Describe the RUNNABLE child of an array that Batch gives a reason for, else its oldest; None without one."""
+        page = self._batch.list_jobs(arrayJobId=job_id, jobStatus="RUNNABLE")["jobSummaryList"]
+        if not page:
+            return None
+        head = min(page, key=lambda child: (not child.get("statusReason"), child["createdAt"]))
+        return next(iter(self._described([head["jobId"]])), None)
+
+    def _listed(self, **what: Any) -> Iterator[Any]:
         with self._told("the jobs"):
             for page in self._batch.get_paginator("list_jobs").paginate(**what):
                 yield from page["jobSummaryList"]
@@ -367,6 +479,60 @@ def _part(name: str, found: Any) -> Part:
 
 def _minutes_since(then: datetime) -> int:
     return int((datetime.now(timezone.utc) - then).total_seconds() // 60)
+
+
+def _moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
+
+
+def _runnable_since(job: Any) -> datetime:
+    """Give the latest time that Batch tells of before a job waited: when it was made, or its last attempt ended.
+
+    An array's child is made when its parent has it ready.
+    https://docs.aws.amazon.com/batch/latest/APIReference/API_JobDetail.html
+    """
+    return _moment(max(job["createdAt"], *(attempt.get("stoppedAt", 0) for attempt in job.get("attempts", [])), 0))
+
+
+def _held(job: Any, chunk: int) -> list[Held]:
+    attempts = [(each.get("startedAt"), each.get("stoppedAt")) for each in job.get("attempts", [])]
+    if job["status"] == "RUNNING":  # the attempt that runs is not among the attempts yet
+        attempts.append((job.get("startedAt"), None))
+    return [
+        Held(chunk=chunk, attempt=number, started=_moment(start), ended=_moment(end) if end else None)
+        for number, (start, end) in enumerate(attempts, 1)
+        if start and (end or job["status"] == "RUNNING")
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Price:
+    """A price of the price list, in dollars a unit, for the usage from `begins` on."""
+
+    usage: str
+    unit: str
+    begins: str
+    usd: float
+
+
+def _prices(product: Any) -> Iterator[_Price]:
+    """Give a product's prices in dollars; those of a region of another currency, as in China, are none."""
+    usage = product["product"]["attributes"].get("usagetype", "")
+    for term in product["terms"].get("OnDemand", {}).values():
+        for each in term["priceDimensions"].values():
+            if "USD" in each["pricePerUnit"]:
+                usd = float(each["pricePerUnit"]["USD"])
+                yield _Price(usage=usage, unit=each["unit"], begins=each.get("beginRange", ""), usd=usd)
+
+
+def _at(price: Any) -> datetime:
+    at: datetime = price["Timestamp"]
+    return at
+
+
+def _vcpus(instance: Any) -> int:
+    options = instance.get("CpuOptions", {})
+    return int(options.get("CoreCount", 0)) * int(options.get("ThreadsPerCore", 1))
 
 
 def _created(job: Any) -> int:

@@ -41,6 +41,7 @@ def scene_facts(scene: Any) -> dict[str, Any]:
         "startframe": scene.frame_start,
         "endframe": scene.frame_end,
         "step": scene.frame_step,
+        "fps": render.fps / round(render.fps_base, 6),  # Blender keeps 1.001 as 1.00100004673
         "xres": render.resolution_x,
         "yres": render.resolution_y,
         "percentage": render.resolution_percentage,

@@ -1,41 +1,66 @@
-"""What renders cost: the time that chunks held hosts, by the reports, at the price of that size, zone and time."""
+"""What renders cost: the time that chunks held hosts, by the reports, at the price of that size, zone and time.
+
+An attempt that has not reported, since it runs or was cut off, is known from Batch and priced like the run's others.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import cached_property
 from typing import TypeVar
 
 from client import runs
-from client.account import Account
+from client.account import Account, Held
 from client.config import FarmConfig
 from client.errors import RenderError
 from client.farm import Farm
 from client.frames_folder import reports_of
-from client.jobfile import Render
+from client.jobfile import Render, Status
 from render_worker.contract import Report
 
 _Answer = TypeVar("_Answer")
 
 LEFT_OUT = (
-    "Left out: hosts' minutes of starting, idling and being stopped, attempts that were cut off before they could "
-    "report, disks, addresses, S3, logs and transfer (docs/cost.md). The bill is what counts."
+    "Left out: hosts' minutes of starting, idling and being stopped, attempts that were cut off more than some 7 days "
+    "ago, disks, addresses, S3, logs and transfer (docs/cost.md). The bill is what counts."
 )
 LOCAL = "The local farm costs nothing; only times are shown."
 COLUMNS = ("id", "blend", "status", "frames", "host hours", "usd", "on-demand usd", "usd a frame", "usd to completion")
 MONTH_COLUMNS = ("month", "host hours", "usd", "on-demand usd", "attempts of unknown price")
 
+_SIZE = re.compile(r"[a-z0-9-]+\.[a-z0-9-]+")
+_LONGEST = timedelta(days=90)
+"""For so long AWS keeps Spot prices; a report of an attempt that took longer is none that can be believed."""
+_MOST_ATTEMPTS = 10
+"""At a job: https://docs.aws.amazon.com/batch/latest/APIReference/API_RetryStrategy.html"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One attempt at a chunk: seconds that it held its share of a host, and dollars; None where no price is known."""
+    """One attempt at a chunk: seconds that it held its share of a host, and dollars; None where no price is known.
 
-    started: datetime
+    `started` is None where a report tells no time that can be.
+    """
+
+    started: datetime | None
     seconds: float
     usd: float | None
     on_demand_usd: float | None
+    reported: bool = True
+    running: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """Dollars of a run so far, those of its chunks that run among them, and of how many attempts no price is known."""
+
+    usd: float
+    running_usd: float
+    unknown: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +69,9 @@ class Cost:
 
     render: Render
     frames: int
-    """How many different frames were rendered."""
+    """How many different frames were rendered, as far as it was reported."""
     priced_frames: int
-    """How many the attempts with a known price rendered; a frame that was rendered twice counts twice."""
+    """How many the ended attempts with a known price rendered; a frame that was rendered twice counts twice."""
     attempts: tuple[Attempt, ...]
 
     @property
@@ -65,15 +90,24 @@ class Cost:
         return _sum(each.on_demand_usd for each in self.attempts)
 
     @property
+    def running_usd(self) -> float:
+        """Give the dollars of the chunks that run; they are in `usd` too."""
+        return _sum(each.usd for each in self.attempts if each.running) or 0.0
+
+    @property
     def usd_per_frame(self) -> float | None:
-        """Give dollars a frame, of the attempts with a known price; None before the first frame."""
-        return None if self.usd is None or not self.priced_frames else self.usd / self.priced_frames
+        """Give dollars a frame, of the ended attempts with a known price; None before the first frame."""
+        ended = _sum(each.usd for each in self.attempts if not each.running)
+        return None if ended is None or not self.priced_frames else ended / self.priced_frames
 
     @property
     def usd_to_completion(self) -> float | None:
-        """Give the dollars that the missing frames will cost if they are like those rendered."""
+        """Give the dollars that are still to come if the missing frames are like those rendered.
+
+        What chunks that run have cost already went into missing frames.
+        """
         per_frame, left = self.usd_per_frame, self.render.frames_total - self.frames
-        return None if per_frame is None else per_frame * max(left, 0)
+        return None if per_frame is None else max(per_frame * max(left, 0) - self.running_usd, 0.0)
 
     def data(self) -> dict[str, object]:
         """Give it for --json."""
@@ -84,11 +118,13 @@ class Cost:
             "frames": self.frames,
             "frames_total": self.render.frames_total,
             "host_seconds": round(self.seconds, 1),
-            "usd": self.usd,
-            "on_demand_usd": self.on_demand_usd,
-            "usd_per_frame": self.usd_per_frame,
-            "usd_to_completion": self.usd_to_completion,
+            "usd": _rounded(self.usd),
+            "on_demand_usd": _rounded(self.on_demand_usd),
+            "usd_per_frame": _rounded(self.usd_per_frame),
+            "usd_to_completion": _rounded(self.usd_to_completion),
             "attempts": len(self.attempts),
+            "attempts_running": sum(each.running for each in self.attempts),
+            "attempts_cut_off": sum(not each.reported and not each.running for each in self.attempts),
             "attempts_of_unknown_price": sum(each.usd is None for each in self.attempts),
         }
 
@@ -100,7 +136,7 @@ class Cost:
             self.render.status.value,
             f"{self.frames}/{self.render.frames_total}",
             f"{self.seconds / 3600:.3f}",
-            *map(_dollars, (self.usd, self.on_demand_usd, self.usd_per_frame, self.usd_to_completion)),
+            *map(dollars, (self.usd, self.on_demand_usd, self.usd_per_frame, self.usd_to_completion)),
         ]
 
 
@@ -112,56 +148,90 @@ def costs(farm: Farm, account: Account, renders: Sequence[Render]) -> tuple[list
     prices = _Prices(account)
     found: list[Cost] = []
     elsewhere: list[Render] = []
-    warnings: list[str] = []
     for render in renders:
-        if runs.farm_tag(render.run) != farm.config.tag:
+        if runs.farm_tag(render.run) == farm.config.tag:
+            found.append(_cost(render, reports_of(farm.buckets, render), prices))
+        else:
             elsewhere.append(render)
-            continue
-        reports = reports_of(farm.buckets, render)
-        frames = {frame.frame for report in reports for frame in report.frames}
-        attempts = tuple(map(prices.attempt, reports))
-        priced = sum(len(report.frames) for report, each in zip(reports, attempts, strict=True) if each.usd is not None)
-        found.append(Cost(render=render, frames=len(frames), priced_frames=priced, attempts=attempts))
+    warnings = []
     if elsewhere:
         ids = ", ".join(str(render.id) for render in elsewhere)
         warnings.append(f"Renders {ids} have no run in {farm.config.stack_name}, so nothing is known of their cost.")
-    warnings += [f"Not every price was told: {refusal}." for refusal in prices.refusals]
-    unknown = sum(attempt.usd is None for cost in found for attempt in cost.attempts)
-    if unknown and not farm.config.endpoint_url:
-        warnings.append(
-            f"The price of {unknown} attempts is unknown, so the dollars are without them: their reports name no host, "
-            "or AWS does not tell the price."
+    warnings += [f"Not everything was told: {refusal}." for refusal in prices.refusals]
+    return found, [*warnings, *_doubts([each for cost in found for each in cost.attempts], farm.config)]
+
+
+def _cost(render: Render, reports: Sequence[Report], prices: _Prices) -> Cost:
+    attempts = list(map(prices.attempt, reports))
+    priced = sum(len(report.frames) for report, each in zip(reports, attempts, strict=True) if each.usd is not None)
+    rendered = {frame.frame for report in reports for frame in report.frames}
+    # What an attempt finished before it was cut off is told by the next one alone, as skipped.
+    skipped = {frame for report in reports for frame in report.skipped} - rendered
+    if _cut_off(reports) or render.status is not Status.SUCCESS:
+        attempts += prices.unreported(render.run, reports, attempts)
+    if any(each.usd is not None and not each.reported and not each.running for each in attempts):
+        priced += len(skipped)
+    return Cost(render=render, frames=len(rendered | skipped), priced_frames=priced, attempts=tuple(attempts))
+
+
+def _doubts(attempts: Sequence[Attempt], config: FarmConfig) -> list[str]:
+    """Say what of the dollars is not by a report, and what is missing."""
+    doubts = []
+    running = sum(each.running for each in attempts)
+    cut_off = sum(not each.reported and not each.running for each in attempts)
+    if running or cut_off:
+        doubts.append(
+            f"{running} attempts that run and {cut_off} that were cut off have not reported: their time is Batch's, "
+            "their price like that of the run's others."
         )
-    return found, warnings
+    unknown = sum(each.usd is None for each in attempts)
+    if unknown and not config.endpoint_url:
+        doubts.append(
+            f"The price of {unknown} attempts is unknown, so the dollars are without them: their reports name no host "
+            "of this region or no time that can be, Batch has forgotten them, or AWS does not tell the price."
+        )
+    return doubts
 
 
-def spent(config: FarmConfig, reports: Sequence[Report]) -> tuple[float, int]:
-    """Give the dollars of attempts that have reported, and of how many of them no price is known. Never raises."""
-    if config.endpoint_url:
-        return 0.0, 0
-    prices = _Prices(Account(config), with_on_demand=False)
-    usd = [prices.attempt(report).usd for report in reports]
-    return _sum(usd) or 0.0, usd.count(None)
+def spent(account: Account, run: str, reports: Sequence[Report]) -> Spent:
+    """Give the dollars of a run so far, of its chunks that run and of attempts that were cut off too.
+
+    Prices that AWS does not tell count as unknown; raises RenderError when Batch does not tell of the jobs.
+    """
+    prices = _Prices(account, with_on_demand=False)
+    attempts = list(map(prices.attempt, reports))
+    attempts += prices.priced(_unreported(account.held(run, _cut_off(reports)), reports), attempts)
+    return Spent(
+        usd=_sum(each.usd for each in attempts) or 0.0,
+        running_usd=_sum(each.usd for each in attempts if each.running) or 0.0,
+        unknown=sum(each.usd is None for each in attempts),
+    )
 
 
 def cell(config: FarmConfig, reports: Sequence[Report]) -> str:
     """Give the dollars of a finished run for its row; empty on the local farm, and where a price is unknown."""
-    usd, unknown = spent(config, reports)
-    return "" if config.endpoint_url or unknown or not reports else f"{usd:.4f}"
+    if config.endpoint_url or not reports:
+        return ""
+    prices = _Prices(Account(config), with_on_demand=False)
+    attempts = list(map(prices.attempt, reports))
+    if _cut_off(reports):
+        attempts += prices.unreported(reports[0].run, reports, attempts)
+    usd = _sum(each.usd for each in attempts)
+    return "" if usd is None or any(each.usd is None for each in attempts) else f"{usd:.4f}"
 
 
 def months(costs: Iterable[Cost]) -> list[dict[str, object]]:
-    """Add attempts up by the month (UTC) in which they started."""
+    """Add attempts up by the month (UTC) in which they started; `unknown` where no such time is known."""
     by_month: dict[str, list[Attempt]] = defaultdict(list)
     for cost in costs:
         for attempt in cost.attempts:
-            by_month[f"{attempt.started:%Y-%m}"].append(attempt)
+            by_month[f"{attempt.started:%Y-%m}" if attempt.started else "unknown"].append(attempt)
     return [
         {
             "month": month,
             "host_seconds": round(sum(each.seconds for each in attempts), 1),
-            "usd": _sum(each.usd for each in attempts),
-            "on_demand_usd": _sum(each.on_demand_usd for each in attempts),
+            "usd": _rounded(_sum(each.usd for each in attempts)),
+            "on_demand_usd": _rounded(_sum(each.on_demand_usd for each in attempts)),
             "attempts_of_unknown_price": sum(each.usd is None for each in attempts),
         }
         for month, attempts in sorted(by_month.items())
@@ -174,8 +244,8 @@ def month_cells(costs: Iterable[Cost]) -> list[list[str]]:
         [
             str(month["month"]),
             f"{float(str(month['host_seconds'])) / 3600:.3f}",
-            _dollars(month["usd"]),
-            _dollars(month["on_demand_usd"]),
+            dollars(month["usd"]),
+            dollars(month["on_demand_usd"]),
             str(month["attempts_of_unknown_price"]),
         ]
         for month in months(costs)
@@ -206,20 +276,62 @@ class _Prices:
         self._shares: dict[str, float | None] = {}
 
     def attempt(self, report: Report) -> Attempt:
-        """Price one report."""
-        start, end = (datetime.fromtimestamp(at, timezone.utc) for at in (report.started, report.finished))
+        """Price one report; what it says may be anything, so no time or place that cannot be is asked about."""
+        start, end = _moment(report.started), _moment(report.finished)
+        if start is None or end is None or not timedelta(0) <= end - start <= _LONGEST:
+            return Attempt(started=None, seconds=0.0, usd=None, on_demand_usd=None)
         host, usd, on_demand = report.host, None, None
-        seconds = max(report.finished - report.started, 0.0)
-        if host.instance_type and not self._account.config.endpoint_url:
-            share = self._share(host.instance_type)
+        seconds = (end - start).total_seconds()
+        size, zone = host.instance_type or "", host.availability_zone or ""
+        if _SIZE.fullmatch(size) and not self._account.config.endpoint_url:
+            share = self._share(size)
             dear = host.life_cycle == "on-demand"
             if self._with_on_demand or dear:
-                on_demand = self._times(share, self._hourly(host.instance_type), seconds / 3600)
+                on_demand = self._times(share, self._hourly(size), seconds / 3600)
             if dear:
                 usd = on_demand
-            elif host.availability_zone:
-                usd = self._times(share, self._spot_usd(host.instance_type, host.availability_zone, start, end), 1)
+            elif zone.startswith(self._account.config.region):
+                usd = self._times(share, self._spot_usd(size, zone, start, end), 1)
         return Attempt(started=start, seconds=seconds, usd=usd, on_demand_usd=on_demand)
+
+    def unreported(self, run: str, reports: Sequence[Report], others: Sequence[Attempt]) -> list[Attempt]:
+        """Price the run's attempts that have not reported; one that Batch does not tell of has no time and no price."""
+        cut_off = _cut_off(reports)
+        held = self._asked(lambda: self._account.held(run, cut_off)) or []
+        known = {(each.chunk, each.attempt) for each in held}
+        forgotten = sum((chunk, number) not in known for chunk, numbers in cut_off.items() for number in numbers)
+        unknown = Attempt(started=None, seconds=0.0, usd=None, on_demand_usd=None, reported=False)
+        return [*self.priced(_unreported(held, reports), others), *[unknown] * forgotten]
+
+    def priced(self, held: Iterable[Held], others: Sequence[Attempt]) -> list[Attempt]:
+        """Price attempts that Batch tells of like the run's others, or at the least that the farm's hosts cost now."""
+        attempts = []
+        for each in held:
+            seconds = max(((each.ended or datetime.now(timezone.utc)) - each.started).total_seconds(), 0.0)
+            usd = _usd_a_second((other.seconds, other.usd) for other in others)
+            on_demand = _usd_a_second((other.seconds, other.on_demand_usd) for other in others)
+            attempts.append(
+                Attempt(
+                    started=each.started,
+                    seconds=seconds,
+                    usd=self._times(seconds, self._least if usd is None else usd, 1),
+                    on_demand_usd=self._times(seconds, on_demand, 1),
+                    reported=False,
+                    running=each.ended is None,
+                )
+            )
+        return attempts
+
+    @cached_property
+    def _least(self) -> float | None:
+        """The dollars a second of the cheapest host of the farm now, on Spot."""
+        return None if self._account.config.endpoint_url else self._asked(self._cheapest_now)
+
+    def _cheapest_now(self) -> float | None:
+        sizes = self._account.sizes()
+        shares = {size.name: size.share for size in sizes}
+        prices = self._account.spot_now(sizes)
+        return min((usd * shares[size] / 3600 for (size, _), usd in prices.items()), default=None)
 
     @staticmethod
     def _times(share: float | None, price: float | None, amount: float) -> float | None:
@@ -238,7 +350,7 @@ class _Prices:
     def _spot_usd(self, size: str, zone: str, start: datetime, end: datetime) -> float | None:
         """Ask day by day, so that a run's many attempts share the answers."""
         total, day = 0.0, start.replace(hour=0, minute=0, second=0, microsecond=0)
-        while day <= end:
+        while day < end:
             after = day + timedelta(days=1)
             key = (size, zone, day)
             if key not in self._spot:
@@ -257,10 +369,43 @@ class _Prices:
             return None
 
 
+def _cut_off(reports: Iterable[Report]) -> dict[int, set[int]]:
+    """Give, by chunk, the attempts that did not report although a later one did."""
+    told: dict[int, set[int]] = defaultdict(set)
+    for report in reports:
+        told[report.chunk].add(report.attempt)
+    missing = {chunk: {*range(1, min(max(known), _MOST_ATTEMPTS))} - known for chunk, known in told.items()}
+    return {chunk: numbers for chunk, numbers in missing.items() if numbers}
+
+
+def _unreported(held: Iterable[Held], reports: Iterable[Report]) -> list[Held]:
+    told = {(report.chunk, report.attempt) for report in reports}
+    return [each for each in held if (each.chunk, each.attempt) not in told]
+
+
+def _usd_a_second(attempts: Iterable[tuple[float, float | None]]) -> float | None:
+    known = [(seconds, usd) for seconds, usd in attempts if usd is not None and seconds]
+    return sum(usd for _, usd in known) / sum(seconds for seconds, _ in known) if known else None
+
+
+def _moment(at: float) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(at, timezone.utc)
+    except (OSError, OverflowError, ValueError):
+        return None
+
+
+def _rounded(usd: float | None) -> float | None:
+    return None if usd is None else round(usd, 6)
+
+
 def _sum(amounts: Iterable[float | None]) -> float | None:
     known = [amount for amount in amounts if amount is not None]
     return sum(known) if known else None
 
 
-def _dollars(amount: object) -> str:
-    return f"{amount:.4f}" if isinstance(amount, float) else ""
+def dollars(amount: object) -> str:
+    """Write dollars for a table; nothing where they are not known."""
+    if not isinstance(amount, float):
+        return ""
+    return "<0.0001" if 0 < amount < 0.0001 else f"{amount:.4f}"  # noqa: PLR2004 -- the last digit that is shown

@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from enum import Enum
 
 from client import inspection
-from client.account import Account
+from client.account import Account, Waiting
 from client.config import FarmConfig
 from client.connection import Connection, MissingError
 from client.errors import RenderError
 from client.farm import Farm, read_stack
+from render_worker import __version__
 from render_worker.contract import CONTRACT_VERSION
 
 _GB_MONTH_USD = 0.023
-"""S3 Standard in us-east-1, first 50 TB, mid 2026: https://aws.amazon.com/s3/pricing/; some regions ask more."""
+"""S3 Standard in us-east-1, first 50 TB, mid 2026: https://aws.amazon.com/s3/pricing/; where AWS tells no price."""
 _MUCH_USD = 1.0
 """From so much a month on, stored bytes are told as a cost."""
 _LONG_MINUTES = 30
 """For so long a job may wait for a Spot host without that being told as a failure."""
+_RECENT = timedelta(days=1)
+"""An alarm of the guard that is older is history."""
+_INSTANCE_ID = re.compile(r"\bi-[0-9a-f]{8,17}\b")
+_CAPACITY = "CAPACITY:"
+_MORE_CAPACITY = "List more sizes (instance_types) or set on_demand_fallback, then cdk deploy"
+_FIXES = {
+    "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE": "Raise max_vcpus to one job's vCPUs or more, then cdk deploy",
+    "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT": "Lower job_memory_mib or list larger sizes, then cdk deploy",
+    "MISCONFIGURATION:SERVICE_ROLE_PERMISSIONS": "Make the roles that `service roles` misses, then cdk deploy",
+    "MISCONFIGURATION:EC2_INSTANCE_CONFIGURATION_UNSUPPORTED": "List other sizes (instance_types), then cdk deploy",
+}
+"""By how the reason that Batch gives begins.
+
+https://docs.aws.amazon.com/batch/latest/userguide/job_stuck_in_runnable.html
+"""
 _ROLES = {
     "AWSServiceRoleForBatch": "batch.amazonaws.com",
     "AWSServiceRoleForEC2Spot": "spot.amazonaws.com",
@@ -82,12 +100,13 @@ def version(account: Account) -> _Result:
     """Check that client and worker speak the same version of the manifest."""
     theirs = account.config.contract_version
     if theirs == CONTRACT_VERSION:
-        return Level.OK, f"Client and farm both speak version {theirs}.", ""
+        blender = f"the farm renders with Blender {account.config.blender_version}"
+        return Level.OK, f"Client {__version__} and farm both speak version {theirs}; {blender}.", ""
     older = "client" if theirs > CONTRACT_VERSION else "farm"
     fix = "pipx upgrade blender-aws-batch" if older == "client" else "cdk deploy, then render configure"
     return (
         Level.FAILS,
-        f"The farm speaks version {theirs}, this client {CONTRACT_VERSION}.",
+        f"The farm speaks version {theirs}, this client ({__version__}) version {CONTRACT_VERSION}.",
         f"Update the {older}: {fix}.",
     )
 
@@ -189,17 +208,44 @@ def hosts(account: Account) -> _Result:
 
 
 def waiting_jobs(account: Account) -> _Result:
-    """Find jobs that wait for a host for long; they cost nothing."""
+    """Find jobs that wait for a host for long, and tell a farm that is full from a host that cannot be had."""
     found = account.waiting()
-    stuck = [job for job in found if job.reason or job.minutes >= _LONG_MINUTES]
-    if not stuck:
-        few = f"{len(found)} jobs wait for a host, none for long." if found else "No job waits for a host."
+    blocked = [job for job in found if job.reason and not job.reason.startswith(_CAPACITY)]
+    if blocked:
+        fixes = dict.fromkeys(_fix_of(job.reason) for job in blocked)
+        return Level.FAILS, " ".join(map(_waits, blocked)), f"{'; '.join(fixes)}. {_OR_STOP}"
+    slow = [job for job in found if job.reason or job.minutes >= _LONG_MINUTES]
+    if not slow:
+        few = f"{_jobs(len(found))} for a host, none for long." if found else "No job waits for a host."
         return Level.OK, few, ""
-    why = "Batch gives no reason, so Spot capacity or the quota is short"
-    said = " ".join(
-        f"{job.name} is RUNNABLE for {job.minutes} min: {(job.reason or why).rstrip('.')}." for job in stuck
-    )
-    return Level.FAILS, said, "Mend the cause, or stop it with `render cancel ID`; while it waits it costs nothing."
+    if account.config.endpoint_url:
+        return Level.OK, f"{_jobs(len(slow))} until this machine has rendered others.", ""
+    return _short_of_hosts(account, slow)
+
+
+def _short_of_hosts(account: Account, slow: Sequence[Waiting]) -> _Result:
+    """Say why there are no more hosts: the quota, the farm's own bound, or Spot itself."""
+    config, hosts, quota = account.config, account.instances(), Farm(account.config).spot_quota()
+    longest = max(job.minutes for job in slow)
+    waits = f"{_jobs(len(slow))} for a host, up to {longest} min"
+    used, on_spot = (sum(each.vcpus for each in some) for some in (hosts, [each for each in hosts if each.spot]))
+    ask = "Ask for more in the Service Quotas console"
+    if quota and quota[1] < config.job_vcpus:
+        said = f"{waits}: `{quota[0]}` is {quota[1]:g} vCPUs, and a job takes {config.job_vcpus}."
+        return Level.FAILS, said, f"{ask}; while they wait they cost nothing."
+    if quota and hosts and on_spot + config.job_vcpus > quota[1]:
+        said = f"{waits}, since the farm's hosts use {on_spot} of the {quota[1]:g} vCPUs of `{quota[0]}`"
+        return Level.OK, f"{said}; they start as others end.", f"{ask} to render more at once."
+    if hosts and used + config.job_vcpus > config.max_vcpus:
+        said = f"{waits}, since the farm's hosts use {used} of its {config.max_vcpus} vCPUs (max_vcpus)"
+        return Level.OK, f"{said}; they start as others end.", "Raise max_vcpus and cdk deploy to render more at once."
+    if hosts:
+        said = f"{waits}, and Spot has no more now than the {len(hosts)} hosts that run; they start as others end."
+        return Level.OK, said, f"{_MORE_CAPACITY}, to render more at once."
+    if not any(job.reason for job in slow):
+        waits += ": Batch gives no reason, so Spot has no such host now, or other hosts of the account use the quota"
+        return Level.FAILS, f"{waits}.", f"{_MORE_CAPACITY}. {_OR_STOP}"
+    return Level.FAILS, " ".join(map(_waits, slow)), f"{_MORE_CAPACITY}. {_OR_STOP}"
 
 
 def idle_hosts(account: Account) -> _Result:
@@ -209,8 +255,7 @@ def idle_hosts(account: Account) -> _Result:
     if not found or account.has_live_job():
         return Level.OK, f"{len(found)} hosts run, and there are jobs." if found else "No host runs.", ""
     said = ", ".join(f"{each.id} ({each.size}, up for {each.minutes} min)" for each in found)
-    ids = " ".join(each.id for each in found)
-    command = f"aws ec2 terminate-instances --region {account.config.region} --instance-ids {ids}"
+    command = _stop(account, [each.id for each in found])
     return (
         Level.COSTS,
         f"No job is there, and these hosts are billed: {said}.",
@@ -224,8 +269,16 @@ def stored(account: Account) -> _Result:
     gigabytes = sum(held.values()) / 1e9
     if account.config.endpoint_url:
         return Level.OK, f"{gigabytes:.3f} GB are kept on this machine, which costs nothing.", ""
-    usd = gigabytes * _GB_MONTH_USD
-    said = f"{gigabytes:.3f} GB are kept, about {usd:.2f} dollars a month at {_GB_MONTH_USD} per GB (us-east-1)."
+    price, source = _GB_MONTH_USD, "us-east-1's price, since AWS tells none of this region"
+    try:
+        told = account.storage_price()
+    except RenderError as error:
+        source = f"us-east-1's price, since this region's was not told: {str(error).rstrip('.')}"
+    else:
+        if told is not None:
+            price, source = told, f"the price of {account.config.region}"
+    usd = gigabytes * price
+    said = f"{gigabytes:.3f} GB are kept, about {usd:.2f} dollars a month at {price:g} per GB ({source})."
     if usd < _MUCH_USD:
         return Level.OK, said, ""
     return Level.COSTS, said, "Delete runs that you have fetched, or set results_expiry_days and run cdk deploy."
@@ -249,14 +302,24 @@ def local_blender(account: Account) -> _Result:
 
 
 def guard_alarm(account: Account) -> _Result:
-    """Look for what the guard last told of hosts that ran without a job."""
+    """Look for what the guard last told of hosts that ran without a job, and whether they run on."""
     try:
         alarm = account.last_alarm()
     except MissingError as error:
         return Level.UNCHECKED, f"not checked: {error}", ""
     if alarm is None:
         return Level.OK, "The guard's log holds no alarm.", ""
-    return Level.OK, f"The guard's last alarm, {alarm[0]:%Y-%m-%d %H:%M} UTC: {alarm[1]}", ""
+    at, words = alarm
+    said = f"The guard's last alarm, {at:%Y-%m-%d %H:%M} UTC: {words.rstrip('.')}."
+    if datetime.now(timezone.utc) - at > _RECENT:
+        return Level.OK, said, ""
+    named = set(_INSTANCE_ID.findall(words))
+    left = [each.id for each in account.instances() if each.id in named]
+    if not left:
+        return Level.OK, f"{said} None of them runs any more.", ""
+    if account.has_live_job():
+        return Level.OK, f"{said} {', '.join(left)} run on, and there are jobs now.", ""
+    return Level.COSTS, f"{said} Without a job, these run on: {', '.join(left)}.", f"Stop them: {_stop(account, left)}"
 
 
 CHECKS: tuple[Callable[[Account], _Result], ...] = (
@@ -274,6 +337,25 @@ CHECKS: tuple[Callable[[Account], _Result], ...] = (
     local_blender,
     guard_alarm,
 )
+
+
+_OR_STOP = "Or stop it with `render cancel ID`; while it waits it costs nothing."
+
+
+def _jobs(count: int) -> str:
+    return "1 job waits" if count == 1 else f"{count} jobs wait"
+
+
+def _waits(job: Waiting) -> str:
+    return f"{job.name} is RUNNABLE for {job.minutes} min: {job.reason.rstrip('.')}."
+
+
+def _fix_of(reason: str) -> str:
+    return next((fix for beginning, fix in _FIXES.items() if reason.startswith(beginning)), "Mend the cause")
+
+
+def _stop(account: Account, ids: Sequence[str]) -> str:
+    return f"aws ec2 terminate-instances --region {account.config.region} --instance-ids {' '.join(ids)}"
 
 
 def _because(reason: str) -> str:

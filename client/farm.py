@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,11 @@ class Job:
         return self.status in {"SUCCEEDED", "FAILED"}
 
     @property
+    def chunks(self) -> range:
+        """The numbers of its chunks in the manifest."""
+        return range(self.first_chunk, self.first_chunk + (sum(self.children.values()) or 1))
+
+    @property
     def started(self) -> bool:
         """Whether any chunk has run; an array's own status is PENDING while its children run."""
         ran = ("RUNNING", "SUCCEEDED", "FAILED")
@@ -59,6 +65,19 @@ class Job:
         """Whether any chunk has not started yet."""
         waiting = ("SUBMITTED", "PENDING", "RUNNABLE")
         return any(self.children.get(status) for status in waiting) if self.children else self.status in waiting
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobAttempt:
+    """An attempt that has ended, as Batch tells of it; the times are None where its container never started.
+
+    https://docs.aws.amazon.com/batch/latest/APIReference/API_AttemptDetail.html
+    """
+
+    started: datetime | None
+    finished: datetime | None
+    exit_code: int | None
+    reason: str
 
 
 def read_stack(stack_name: str, connection: Connection) -> FarmConfig:
@@ -187,6 +206,27 @@ class Farm:
                 )
         return found
 
+    def jobs_of(self, run: str) -> list[Job]:
+        """Describe all jobs of a run that Batch knows, the latest first: each retry has one of its own."""
+        with self._told(f"the jobs of {run}"):
+            pages = self._batch.get_paginator("list_jobs").paginate(
+                jobQueue=self.config.job_queue, filters=[{"name": "JOB_NAME", "values": [run]}]
+            )
+            listed = [job for page in pages for job in page["jobSummaryList"]]
+        found = self.jobs(job["jobId"] for job in sorted(listed, key=lambda job: -job["createdAt"]))
+        return list(found.values())
+
+    def attempts(self, job: Job, chunks: Iterable[int]) -> dict[int, list[JobAttempt]]:
+        """Give the attempts that have ended at some of a job's chunks, in their order, as far as Batch knows them."""
+        ids = {f"{job.id}:{chunk - job.first_chunk}" if job.children else job.id: chunk for chunk in chunks}
+        wanted = list(ids)
+        found: dict[int, list[JobAttempt]] = {}
+        for start in range(0, len(wanted), _IDS_PER_CALL):
+            with self._told("the attempts"):
+                answer = self._batch.describe_jobs(jobs=wanted[start : start + _IDS_PER_CALL])
+            found |= {ids[each["jobId"]]: [*map(_job_attempt, each.get("attempts", []))] for each in answer["jobs"]}
+        return found
+
     def failed_chunks(self, job: Job) -> dict[int, str]:
         """Give the chunks that failed, each with Batch's reason."""
         if not job.children:
@@ -235,6 +275,20 @@ class Farm:
 def _first_chunk(job: Any) -> int:
     environment = job.get("container", {}).get("environment", [])
     return next((int(each["value"]) for each in environment if each["name"] == contract.FIRST_CHUNK_VARIABLE), 0)
+
+
+def _job_attempt(told: Any) -> JobAttempt:
+    started, finished = (
+        datetime.fromtimestamp(told[name] / 1000, timezone.utc) if told.get(name) else None
+        for name in ("startedAt", "stoppedAt")
+    )
+    container = told.get("container", {})
+    return JobAttempt(
+        started=started,
+        finished=finished,
+        exit_code=container.get("exitCode"),
+        reason=told.get("statusReason") or container.get("reason") or "",
+    )
 
 
 def _reason(job: Any) -> str:

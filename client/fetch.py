@@ -31,6 +31,8 @@ def fetch_frames(
         for name, place in _places(listing)
         if name not in known or known[name].size != listing[name]
     }
+    if not wanted:
+        return 0
     with folder.receiving() as arrived:
 
         def keep(name: str, content: Content) -> None:
@@ -75,8 +77,6 @@ def _fetch(
         # A command was killed after it had brought it, or the user has it already.
         return digest_of(path) if _is_here(path, listing[name]) else buckets.fetch(prefix + name, path)
 
-    if not wanted:
-        return
     with ThreadPoolExecutor(PARALLEL) as pool:
         waiting = {pool.submit(bring, name, path): name for name, path in wanted.items()}
         try:

@@ -26,9 +26,10 @@ def follow(work: Pass, render: Render) -> Render:
         return render
     if job and not job.started:
         return _stand(work, render, Status.SCHEDULED)
-    folder = work.folders.of(render) or FramesFolder.new(
-        render, render.run, plan.plan(render, inspection.inspect(render.blend)).frames
-    )
+    folder = work.folders.of(render)
+    if folder is None:
+        wanted = plan.plan(render, inspection.inspect(render.blend))
+        folder = FramesFolder.new(render, render.run, wanted.frames, wanted.fps)
     try:
         if job and not job.ended:
             return _bounded(work, _fetched(work, _stand(work, render, Status.RUNNING), folder, everything=False), job)
@@ -45,6 +46,7 @@ def succeed(work: Pass, render: Render, folder: FramesFolder, reports: Sequence[
             f"{render.label}: frames {spelled(gone)} came and were deleted here since; `render retry {render.id}` "
             "fetches them again"
         )
+    work.succeeded.append((render, folder))
     seconds = sum(frame.seconds for report in reports for frame in report.frames)
     return work.jobfile.update(
         render,

@@ -23,6 +23,8 @@ from client.jobfile import Render
 from client.reports import Reports
 from render_worker.contract import Report, frame_of
 
+DEFAULT_FPS = 24.0
+"""Frames a second where no Blender told the scene's own."""
 _RECORD = ".render.json"
 _FETCHED = ".fetched.jsonl"
 _REPORTS = ".reports.jsonl"
@@ -31,22 +33,23 @@ _AT_ONCE = 64
 
 
 class FramesFolder:
-    """One folder, the runs that fill it, the frames that it shall hold in the end and what has come so far."""
+    """One folder: the runs that fill it, the frames that it shall hold, the scene's frame rate, and what has come."""
 
-    def __init__(self, path: Path, runs: Sequence[str], wanted: Iterable[int]) -> None:
+    def __init__(self, path: Path, runs: Sequence[str], wanted: Iterable[int], fps: float | None = None) -> None:
         self.path = path
         self.runs = tuple(runs)
         self.wanted = frozenset(wanted)
         self.reports = Reports(path / _REPORTS)
         self._unsaved: list[str] = []
+        self.fps = float(fps or DEFAULT_FPS)
 
     @classmethod
-    def new(cls, render: Render, run: str, wanted: Iterable[int]) -> FramesFolder:
+    def new(cls, render: Render, run: str, wanted: Iterable[int], fps: float | None = None) -> FramesFolder:
         """Claim a folder that no other run has."""
         number = len(_folders(render)) + 1
         while (path := _path(render, number)).exists():
             number += 1
-        folder = cls(path, [run], wanted)
+        folder = cls(path, [run], wanted, fps)
         folder._record()
         return folder
 
@@ -57,7 +60,7 @@ class FramesFolder:
 
     def joined_by(self, run: str) -> FramesFolder:
         """Let one more run fill what is missing."""
-        folder = FramesFolder(self.path, [*self.runs, run], self.wanted)
+        folder = FramesFolder(self.path, [*self.runs, run], self.wanted, self.fps)
         folder._record()
         return folder
 
@@ -67,9 +70,7 @@ class FramesFolder:
         with _unwritable(self.path):
             found = dict(_read(self.path / _FETCHED))
             for name in self._names():
-                if name.startswith(PARTIAL):
-                    (self.path / name).unlink(missing_ok=True)
-                elif frame_of(name) is not None and name not in found:
+                if frame_of(name) is not None and name not in found:
                     # A command was killed after the file had its name, and before that was written down.
                     found[name] = digest_of(self.path / name)
                     self._unsaved.append(name)
@@ -111,6 +112,10 @@ class FramesFolder:
             if len(self._unsaved) >= _AT_ONCE:
                 self._save()
 
+        with _unwritable(self.path):
+            for name in self._names():
+                if name.startswith(PARTIAL):
+                    (self.path / name).unlink(missing_ok=True)
         try:
             yield arrived
         finally:
@@ -158,7 +163,8 @@ class FramesFolder:
     def _record(self) -> None:
         with _unwritable(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            disk.write(self.path / _RECORD, json.dumps({"runs": self.runs, "frames": sorted(self.wanted)}))
+            text = json.dumps({"runs": self.runs, "frames": sorted(self.wanted), "fps": self.fps})
+            disk.write(self.path / _RECORD, text)
 
 
 class Folders:
@@ -236,6 +242,6 @@ def _folders(render: Render) -> list[FramesFolder]:
     while (path := _path(render, number)).exists():
         with suppress(OSError, ValueError, KeyError, TypeError):
             record = json.loads((path / _RECORD).read_text(encoding="utf-8"))
-            folders.append(FramesFolder(path, record["runs"], record["frames"]))
+            folders.append(FramesFolder(path, record["runs"], record["frames"], record.get("fps")))
         number += 1
     return folders

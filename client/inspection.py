@@ -27,7 +27,10 @@ _FIRST_BYTES = (b"BLENDER", b"\x28\xb5\x2f\xfd", b"\x1f\x8b")
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """A scene of the file; frames, pixels and percent as Blender's own fields. `samples` is None where it has none."""
+    """A scene of the file; frames, pixels and percent as Blender's own fields, `fps` in frames a second.
+
+    `samples` is None where it has none.
+    """
 
     name: str
     camera: str | None
@@ -36,6 +39,7 @@ class Scene:
     startframe: int
     endframe: int
     step: int
+    fps: float
     xres: int
     yres: int
     percentage: int

@@ -29,7 +29,7 @@ EDITABLE_COLUMNS = (
     "id", "blend", "description", "scene", "camera", "startframe", "endframe", "step", "breaksize",
     "xres", "yres", "percentage", "samples", "files",
 )
-OPTIONAL_COLUMNS = ("review", "autoexec", "allow_missing", "max_cost")
+OPTIONAL_COLUMNS = ("review", "autoexec", "allow_missing", "max_cost", "movie")
 FARM_COLUMNS = (
     "status", "frames_done", "frames_total", "error", "run", "job_id", "submitted_at", "finished_at",
     "render_seconds", "cost_usd",
@@ -103,6 +103,8 @@ class Render:
     """Whether it may be rendered without files that it refers to."""
     max_cost: float | None = None
     """Dollars at which nothing more of it is started; None without a limit."""
+    movie: bool = False
+    """Whether a movie is made of its frames when all are here."""
     status: Status
     frames_done: int
     frames_total: int
@@ -110,6 +112,7 @@ class Render:
     run: str
     job_id: str
     submitted_at: str
+    finished_at: str
     render_seconds: float
     """What the frames of the last run took on the farm; 0 for unknown."""
 
@@ -184,6 +187,10 @@ class JobFile:
         """Give the rows that can be used and those that cannot. Raises RenderError when the file itself cannot."""
         with self._locked():
             return self._parse(self._load())
+
+    def names(self) -> dict[int, str]:
+        """Give ids and file names as the file now has them, without waiting for a command that holds it."""
+        return {render.id: render.blend.name for render in self._parse(_read_sheet(self.path))[0]}
 
     def chosen(self, ids: Sequence[int]) -> list[Render]:
         """Give the rows with these ids. Raises RenderError when one is not there or cannot be used."""
@@ -413,6 +420,7 @@ class JobFile:
             autoexec=_truth(cells, "autoexec"),
             allow_missing=_truth(cells, "allow_missing"),
             max_cost=_dollars(cells, "max_cost"),
+            movie=_truth(cells, "movie"),
             status=status,
             # The farm's own cells are rewritten from what the farm says, so nothing in them breaks a row.
             frames_done=int(cells["frames_done"]) if cells["frames_done"].isdecimal() else 0,
@@ -421,6 +429,7 @@ class JobFile:
             run=cells["run"],
             job_id=cells["job_id"],
             submitted_at=cells["submitted_at"],
+            finished_at=cells["finished_at"],
             render_seconds=_seconds(cells["render_seconds"]),
         )
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from client import runs
 from client.farm import Farm, Job
-from client.frames_folder import Folders
+from client.frames_folder import Folders, FramesFolder
 from client.jobfile import JobFile, Render
 from client.standing import Standing
 
@@ -46,6 +46,8 @@ class Pass:
     folders: Folders
     renders: Sequence[Render] = ()
     jobs: dict[str, Job] = field(default_factory=dict)
+    succeeded: list[tuple[Render, FramesFolder]] = field(default_factory=list)
+    """Renders that came to Success in this pass, with their folders."""
 
     def is_ours(self, render: Render) -> bool:
         """Say whether the row's run went to the farm in use."""

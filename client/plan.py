@@ -18,10 +18,14 @@ _MAX_PERCENTAGE = 32_767
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a run renders: its frames in chunks, and what differs from the file's own settings."""
+    """What a run renders: its frames in chunks, and what differs from the file's own settings.
+
+    `fps` are the scene's frames a second; None where no Blender told.
+    """
 
     chunks: tuple[tuple[int, ...], ...]
     settings: Settings
+    fps: float | None
 
     @property
     def frames(self) -> list[int]:
@@ -52,7 +56,11 @@ def plan(
         raise RenderError(f"Frames {start} to {end} are not all between 0 and {MAX_FRAME:,}, as Blender's are.")
     wanted = [frame for frame in frames.frame_range(start, end, step) if frame not in without]
     breaksize = pace.breaksize(render, renders, len(wanted))
-    return Plan(chunks=frames.chunks(wanted, breaksize, render.review), settings=_settings(render, scene))
+    return Plan(
+        chunks=frames.chunks(wanted, breaksize, render.review),
+        settings=_settings(render, scene),
+        fps=scene.fps if scene else None,
+    )
 
 
 def check_version(inspection: Inspection | None, farm_blender: str) -> None:

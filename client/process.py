@@ -6,7 +6,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from client import config, follow, runs, submit
+from client import album, config, follow, runs, submit
 from client.errors import RenderError, UnreachableError
 from client.farm import Farm
 from client.frames_folder import Folders, FramesFolder
@@ -64,6 +64,9 @@ class Process:
                 outcome.refused.add(render.id)
             else:
                 self._advance(render, outcome)
+        # Only now: a long movie holds no other row up.
+        while work.succeeded:
+            album.after_success(*work.succeeded.pop(0), work.listener)
         return outcome
 
     def _advance(self, render: Render, outcome: Outcome) -> None:

@@ -1,21 +1,29 @@
-"""What a person sees: data on standard output, everything else on standard error."""
+"""What a person sees: data on standard output, everything else on standard error.
+
+This module prints, and `client/live.py` where a terminal is watched; no other does.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from types import TracebackType
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
-
+from client import notice, wording
 from client.jobfile import RESTING, Render, Status
 from client.standing import Standing
 
-_DATES = ("submitted_at",)
+if TYPE_CHECKING:
+    from client.live import Live
+
+_CANNOT_MOVE = {"dumb", "unknown"}
+_STEPS = 4
+"""So many lines at most tell of a render's frames."""
+_JUST_SUBMITTED = (Status.SCHEDULED, "", 0, 0, 0)
+"""What a line would say of a row whose submission was told already."""
 
 
 def out(text: str) -> None:
@@ -25,17 +33,17 @@ def out(text: str) -> None:
 
 def out_line(text: str) -> None:
     """Print a line that somebody else wrote, at once; what could steer a terminal becomes a space."""
-    print("".join(each if each.isprintable() or each == "\t" else " " for each in text), flush=True)
+    print(wording.printable(text, keep="\t"), flush=True)
 
 
 def note(text: str) -> None:
     """Say what was done."""
-    print(text, file=sys.stderr, flush=True)
+    print(wording.printable(text, keep="\n\t"), file=sys.stderr, flush=True)
 
 
 def warn(text: str) -> None:
     """Say what wants the user's attention."""
-    print(f"Warning: {text}", file=sys.stderr, flush=True)
+    note(f"Warning: {text}")
 
 
 def show_renders(renders: Sequence[Render], *, dates: bool) -> None:
@@ -51,7 +59,7 @@ def show_renders(renders: Sequence[Render], *, dates: bool) -> None:
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Show any table the same way."""
-    _table(columns, rows)
+    _table(columns, list(rows))
 
 
 def show_json(data: object) -> None:
@@ -64,17 +72,11 @@ def render_data(render: Render) -> Mapping[str, object]:
     return {**{name: value for name, value in vars(render).items() if name != "line"}, "status": render.status.value}
 
 
-def size_of(count: float) -> str:
-    """Write a number of bytes for people."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:  # noqa: PLR2004 -- the step between units
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
-
-
 class Lines:
-    """Tells a pass line by line, for pipes and for single passes."""
+    """Tells passes line by line, for pipes and for single passes: a line where something has changed."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[object, ...]] = {}
 
     def __enter__(self) -> Lines:
         return self
@@ -97,76 +99,73 @@ class Lines:
         """Pass over it, for the same reason."""
 
     def fetched(self, render: Render, files: int) -> None:
-        """Say how many files have come, and how many frames are here."""
-        count = f"{files} files" if files > 1 else "1 file"
-        note(f"{render.label}: fetched {count}; {render.frames_done} of {render.frames_total} frames are here")
+        """Pass over it: where the row stands is told next."""
 
     def stands(self, standing: Standing) -> None:
-        """Pass over it: the table shows where the rows stand."""
-
-
-class Live:
-    """Tells passes on a terminal: a bar for each render in flight, with what happens above the bars."""
-
-    def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TextColumn("frames  {task.fields[status]}"),
-            TimeElapsedColumn(),
-            console=self._console,
-        )
-        self._tasks: dict[int, TaskID] = {}
-
-    def __enter__(self) -> Live:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-
-    def say(self, text: str) -> None:
-        """Say what was done."""
-        self._progress.console.print(escape(text))
-
-    def warn(self, text: str) -> None:
-        """Say what wants the user's attention."""
-        self._progress.console.print(f"[yellow]Warning:[/yellow] {escape(text)}")
-
-    def reading(self, render: Render, read: int, total: int) -> None:
-        """Show how many bytes of the package were looked through."""
-        self._show(render, f"reading {size_of(read)} of {size_of(total)}")
-
-    def sending(self, render: Render, sent: int, total: int) -> None:
-        """Show how many bytes of the package are on the farm."""
-        self._show(render, f"uploading {size_of(sent)} of {size_of(total)}")
-
-    def fetched(self, render: Render, files: int) -> None:
-        """Move the row's bar at once: it counts what has come."""
-        self.stands(Standing(render=render))
-
-    def stands(self, standing: Standing) -> None:
-        """Move the row's bar."""
+        """Say where the row stands when that is news; Success and Failed were told with their reasons."""
         render = standing.render
-        if render.id in self._tasks or render.status not in RESTING:
-            self._show(render, render.status.value)
-        if render.status in RESTING and render.id in self._tasks:
-            self._progress.stop_task(self._tasks[render.id])
+        steps = _STEPS * render.frames_done // max(render.frames_total, 1)
+        stands = (render.status, standing.waits_for, steps, standing.chunks.failed, standing.reclaims)
+        is_old = render.status in RESTING or stands == _JUST_SUBMITTED
+        known = self._known.get(render.id, stands if is_old else None)
+        self._known[render.id] = stands
+        if stands != known and render.status not in {Status.SUCCESS, Status.FAILED}:
+            note(f"{render.label}: {', '.join(_news(standing))}")
 
-    def _show(self, render: Render, status: str) -> None:
-        if render.id not in self._tasks:
-            self._tasks[render.id] = self._progress.add_task(escape(f"{render.id} {render.blend.stem}"), status="")
-        total = render.frames_total or None
-        self._progress.update(self._tasks[render.id], completed=render.frames_done, total=total, status=escape(status))
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how much is done of what takes a while: a bar on a terminal, nothing in a pipe."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task(escape(what), total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def listener(*, live: bool) -> Lines | Live:
-    """Give bars where a person watches a terminal, lines everywhere else."""
-    return Live() if live and sys.stderr.isatty() else Lines()
+    """Give the live screen where a person watches a terminal that can move its cursor, lines everywhere else."""
+    if not live or not sys.stderr.isatty() or os.environ.get("TERM", "").lower() in _CANNOT_MOVE:
+        return Lines()
+    from client.live import Live
+
+    return Live()
+
+
+def show_end(listener: Lines | Live, renders: Sequence[Render]) -> None:
+    """Show the rows at a watch's end, unless the live screen has left them on the same terminal."""
+    if isinstance(listener, Lines) or not sys.stdout.isatty():
+        show_renders(renders, dates=False)
+
+
+def call(title: str, text: str) -> None:
+    """Call back who watched: the terminal's bell and a notice on the desktop, if there is a terminal at all."""
+    if not sys.stderr.isatty():
+        return
+    print("\a", end="", file=sys.stderr, flush=True)
+    notice.show(title, text)
+
+
+def _news(standing: Standing) -> Iterator[str]:
+    render, chunks = standing.render, standing.chunks
+    yield render.status.value
+    if render.frames_total:
+        yield f"{render.frames_done} of {render.frames_total} frames are here"
+    if standing.waits_for:
+        yield wording.wait(standing)
+    if chunks.failed:
+        yield f"{chunks.failed} {'chunks' if chunks.failed > 1 else 'chunk'} failed"
+    if standing.reclaims:
+        yield f"Spot reclaims: {wording.reclaims(standing.reclaims, standing.lost_minutes)}"
+    if left := wording.duration(standing.seconds_left):
+        yield f"{left} left"
+    if spent := wording.dollars(standing.usd):
+        yield f"{spent} so far"
+    if to_come := wording.dollars(standing.usd_to_completion):
+        yield f"{to_come} to come"
 
 
 def _cells(render: Render) -> list[str]:
@@ -190,12 +189,17 @@ def _cells(render: Render) -> list[str]:
     ]
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     if not sys.stdout.isatty():
         for row in (columns, *rows):
-            print("\t".join(" ".join(cell.split()) for cell in row))
+            print("\t".join(map(wording.one_line, row)))
         return
-    table = Table(*columns, header_style="bold", box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*map(escape, row), style="red" if Status.FAILED.value in row else "")
-    Console(highlight=False).print(table)
+    from rich.console import Console
+
+    from client.table import fitted
+
+    console = Console(highlight=False)
+    shown = fitted(columns, rows, console)
+    console.print(shown.table)
+    if shown.left_out:
+        note(f"No room for {', '.join(shown.left_out)}: widen the terminal, or read them with `| less -S`.")

@@ -49,7 +49,7 @@ def start(work: Pass, render: Render, earlier: FramesFolder | None = None) -> Re
     )
     work.farm.buckets.put_manifest(manifest)
     written = time.time()
-    folder = earlier.joined_by(run) if earlier else FramesFolder.new(render, run, wanted.frames)
+    folder = earlier.joined_by(run) if earlier else FramesFolder.new(render, run, wanted.frames, wanted.fps)
     work.listener.say(f"{render.label}: uploaded; its frames will come to {folder.path}")
     render = work.jobfile.update(
         render,

@@ -54,11 +54,18 @@ https://docs.aws.amazon.com/batch/latest/userguide/array_jobs.html
 """
 MAX_CHUNKS = 100 * MAX_ARRAY_SIZE
 """Chunks of a manifest: those of its first job, and those that each retry added."""
+MAX_ATTEMPTS = 10
+"""Attempts of one job.
+
+https://docs.aws.amazon.com/batch/latest/userguide/job_retries.html
+"""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _LONGEST_PATH = 1024
 _LONGEST_NAME = 255
 _LONGEST_REFERENCE = 4096
+_END_OF_TIME = 253_402_214_400
+"""Unix seconds of the last day that Python's dates have; no number that is not one is below it."""
 # What Linux, macOS and Windows all take as the name of a file.
 _PATH_PART = re.compile(r'[^\x00-\x1f\x7f/\\:*?"<>|]{1,255}')
 # A package travels to Linux alone, which takes more; a backslash would be a slash to Blender.
@@ -387,7 +394,7 @@ class Report:
                 for frame in data["frames"]
             )
             error, blender, device = (None if data[k] is None else str(data[k]) for k in ("error", "blender", "device"))
-            return cls(
+            report = cls(
                 run=str(data["run"]),
                 chunk=int(data["chunk"]),
                 attempt=int(data["attempt"]),
@@ -404,8 +411,19 @@ class Report:
                 host=Host.from_json(data["host"]),
                 version=int(data["version"]),
             )
-        except (KeyError, TypeError, ValueError) as wrong:
+        except (KeyError, OverflowError, TypeError, ValueError) as wrong:
             raise ContractError(f"the report is not as version {CONTRACT_VERSION} says: {wrong}") from None
+        report.check()
+        return report
+
+    def check(self) -> None:
+        """Raise ContractError when a number is one that no attempt can have."""
+        if not 0 <= self.chunk < MAX_CHUNKS or not 1 <= self.attempt <= MAX_ATTEMPTS:
+            raise ContractError(f"the report is of chunk {self.chunk}, attempt {self.attempt}")
+        if not all(0 <= at < _END_OF_TIME for at in (self.started, self.finished)):
+            raise ContractError(f"the report's times are {self.started} and {self.finished}")
+        if not all(_is_frame(each.frame) and 0 <= each.seconds < _END_OF_TIME for each in self.frames):
+            raise ContractError("the report's frames are not frames with seconds")
 
 
 def _json_object(text: str | bytes, what: str) -> dict[str, Any]:

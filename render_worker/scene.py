@@ -12,7 +12,6 @@ import glob
 import json
 import os
 import re
-import resource
 import shutil
 import sys
 import time
@@ -205,10 +204,7 @@ def render_frames(scene: Any, frames: list[int], folder: Path, device: str, send
         seen |= fresh
         # The main file goes last, since a frame counts as finished when that object is there.
         files = [*sorted(fresh - {main.name}), main.name]
-        memory_mib = (
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1 if sys.platform == "linux" else 1024) // 1024
-        )
-        send(event="frame", frame=frame, seconds=seconds, memory_mib=memory_mib, files=files)
+        send(event="frame", frame=frame, seconds=seconds, memory_mib=_memory_mib(), files=files)
         if device == "gpu" and scene.render.engine != "CYCLES":
             _check_renderer()
 
@@ -313,6 +309,15 @@ def _main_file(scene: Any, frame: int) -> Path:
     if not main.is_file() or not main.stat().st_size:
         raise SceneError(f"Blender wrote no file for frame {frame}")
     return main
+
+
+def _memory_mib() -> int:
+    """Give the most memory that Blender has taken so far; 0 on Windows, where no worker runs."""
+    if sys.platform == "win32":
+        return 0
+    import resource  # noqa: PLC0415 -- Windows has none
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1 if sys.platform == "linux" else 1024) // 1024
 
 
 def _check_renderer() -> None:

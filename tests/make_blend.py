@@ -19,6 +19,7 @@ def main(path: str, options: dict[str, str]) -> None:
     scene.cycles.use_denoising = False
     scene.render.resolution_x, scene.render.resolution_y = 32, 24
     scene.frame_start, scene.frame_end = 1, int(options.get("end", "4"))
+    scene.render.fps, scene.render.fps_base = int(options.get("fps", "24")), float(options.get("fps_base", "1"))
     scene.render.filepath = "/nowhere/on/this/machine/shot_"
     if "movie" in options:
         scene.render.image_settings.media_type = "VIDEO"

@@ -87,7 +87,7 @@ def test_the_client_renders_through_a_deployed_farm(account: Account, studio: St
     machine.render("process", "--watch")
     (row,) = machine.rows()
     assert (row["status"], row["frames_done"]) == ("Success", "4")
-    assert len(list(machine.folder_of().glob("*.png"))) == 4
+    assert len(list(machine.folder_of().glob("0*.png"))) == 4
     (job,) = account.client("batch").describe_jobs(jobs=[row["job_id"]])["jobs"]
     assert job["jobQueue"] == studio.outputs["JobQueue"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,39 @@ def test_a_job_that_no_host_can_run_is_told_with_batchs_reason(machine: Machine,
         assert "huge is RUNNABLE for 0 min: MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE" in found["said"]
     finally:
         batch.terminate_job(jobId=job, reason="the test is over")
+
+
+def test_an_alarm_of_the_guard_costs_while_its_host_runs_on(machine: Machine, aws: Any) -> None:
+    ec2, logs = aws("ec2"), aws("logs")
+    pages = aws("cloudformation").get_paginator("list_stack_resources").paginate(StackName=aws.farm.stack_name)
+    parts = {part["LogicalResourceId"]: part for page in pages for part in page["StackResourceSummaries"]}
+    (group,) = [
+        part["PhysicalResourceId"]
+        for name, part in parts.items()
+        if name.startswith("GuardLog") and part["ResourceType"] == "AWS::Logs::LogGroup"
+    ]
+    tags = [{"Key": "render-farm", "Value": aws.farm.stack_name}]
+    launched = ec2.run_instances(
+        ImageId="ami-12c6146b",
+        InstanceType="g5.xlarge",
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+    )
+    (host,) = [each["InstanceId"] for each in launched["Instances"]]
+    lines = f"The farm has no job, yet these hosts were running:\n\n  {host}  g5.xlarge  STILL RUNNING, and billed"
+    logs.create_log_stream(logGroupName=group, logStreamName="look")
+    try:
+        events = [{"timestamp": int(time.time() * 1000), "message": lines}]
+        logs.put_log_events(logGroupName=group, logStreamName="look", logEvents=events)
+        found = findings(machine, code=1)["guard alarm"]
+        assert found["level"] == "costs"
+        assert f"Without a job, these run on: {host}." in found["said"]
+        ec2.terminate_instances(InstanceIds=[host])
+        assert findings(machine, code=0)["guard alarm"]["said"].endswith("None of them runs any more.")
+    finally:
+        ec2.terminate_instances(InstanceIds=[host])
+        logs.delete_log_stream(logGroupName=group, logStreamName="look")
 
 
 def changed(machine: Machine, old: str, new: str) -> None:

@@ -48,7 +48,7 @@ def test_a_farm_that_forgot_keeps_fetched_frames_and_renders_the_rest_again(owne
         time.sleep(0.2)
     before = owner.rows()[0]
     folder = owner.home / "rendering" / "finished_renders" / "long-1"
-    kept = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.png")}
+    kept = {path.name: path.stat().st_mtime_ns for path in folder.glob("0*.png")}
     owner.render("local", "down")
     owner.render("local", "up")
 
@@ -59,7 +59,7 @@ def test_a_farm_that_forgot_keeps_fetched_frames_and_renders_the_rest_again(owne
     after = owner.rows()[0]
     assert after["run"] != before["run"]
     assert (after["status"], after["frames_done"]) == ("Success", "24")
-    assert len(list(folder.glob("*.png"))) == 24
+    assert len(list(folder.glob("0*.png"))) == 24
     assert {name: (folder / name).stat().st_mtime_ns for name in kept} == kept
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from client import config, cost, limit
+from client.cost import Spent
 from client.farm import Farm
 from client.jobfile import JobFile
 from client.process import Process
@@ -41,7 +42,7 @@ def priced(machine: Machine, aws: Any, monkeypatch: pytest.MonkeyPatch) -> JobFi
         return real(billed, *rest)
 
     monkeypatch.setattr(limit, "reached", reached)
-    monkeypatch.setattr(cost, "spent", lambda config, reports: (float(len(reports)), 0))
+    monkeypatch.setattr(cost, "spent", lambda _, run, reports: Spent(usd=len(reports), running_usd=0, unknown=0))
     return JobFile(machine.folder / "joblist.csv")
 
 

@@ -60,4 +60,4 @@ def test_cdk_deploy_builds_the_image_and_batch_runs_it(
     machine.render("add", "-b", make_blend(tmp_path / "shot.blend"), "-f", "1", "-e", "4", "-k", "2")
     machine.render("process", "--watch")
     assert machine.rows()[0]["status"] == "Success"
-    assert len(list(machine.folder_of().glob("*.png"))) == 4
+    assert len(list(machine.folder_of().glob("0*.png"))) == 4

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import boto3
 import pytest
-from botocore.stub import ANY, Stubber
 
 from client import cost
 from client.account import Account
-from client.connection import Connection
 from client.errors import RenderError
 from client.jobfile import JobFile
 from render_worker.contract import FrameReport, Host, Report
+from tests.unit.reported import buckets_with
 from tests.unit.test_doctor import FARM
 
-NOON = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
+NOON = datetime.now(timezone.utc).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=3)
 RUN = f"shot-1-20261122-120000-{FARM.tag}-aaaaaa"
 SPOT = Host(instance_type="g5.xlarge", availability_zone="eu-west-1a", life_cycle="spot")
 
@@ -44,6 +41,7 @@ class Prices:
         self.asked: list[str] = []
         patch.setattr(Account, "spot_prices", lambda _, *what: self._answer("spot", self.spot))
         patch.setattr(Account, "on_demand_price", lambda _, size: self._answer("on demand", self.on_demand))
+        patch.setattr(Account, "held", lambda _, run, chunks: [])
         patch.setattr(Account, "share_of_host", lambda _, size: 0.5 if size == "c6a.2xlarge" else 1.0)
 
     def _answer(self, question: str, answer: Any) -> Any:
@@ -56,14 +54,8 @@ class Prices:
         jobfile = JobFile(tmp_path / "joblist.csv")
         jobfile.create()
         row = jobfile.update(jobfile.add({"blend": "shot.blend"}), {"run": RUN, "frames_total": 40})
-        buckets = SimpleNamespace(
-            report_names=lambda run: [f"{number}-1.json" for number in range(len(reports))],
-            reports=lambda run, names: [
-                (name, replace(reports[int(name.split("-")[0])], run=run, chunk=int(name.split("-")[0])))
-                for name in names
-            ],
-        )
-        farm: Any = SimpleNamespace(config=FARM, buckets=buckets)
+        numbered = [replace(report, chunk=number) for number, report in enumerate(reports)]
+        farm: Any = SimpleNamespace(config=FARM, buckets=buckets_with(RUN, numbered))
         (found,), warnings = cost.costs(farm, Account(FARM), [row])
         return found, warnings
 
@@ -111,7 +103,7 @@ def test_a_refused_price_list_leaves_the_spot_price_and_is_told(prices: Prices, 
     found, warnings = prices.costs(tmp_path, report())
     assert found.usd == pytest.approx(0.4)
     assert found.on_demand_usd is None
-    assert warnings == ["Not every price was told: AWS refused on demand."]
+    assert warnings == ["Not everything was told: AWS refused on demand."]
 
 
 def test_a_row_gets_its_dollars_only_when_every_price_is_known(prices: Prices) -> None:
@@ -124,60 +116,10 @@ def test_a_row_gets_its_dollars_only_when_every_price_is_known(prices: Prices) -
 
 
 def test_months_are_those_in_which_attempts_started(prices: Prices, tmp_path: Path) -> None:
-    found, _ = prices.costs(tmp_path, report(), report(start=NOON + timedelta(days=10)))
+    last = datetime(2026, 11, 30, 23, 30, tzinfo=timezone.utc)
+    found, _ = prices.costs(tmp_path, report(start=last), report(start=last + timedelta(hours=1)))
     assert [(each["month"], each["usd"]) for each in cost.months([found])] == [
         ("2026-11", pytest.approx(0.4)),
         ("2026-12", pytest.approx(0.4)),
     ]
     assert [row[0] for row in cost.month_cells([found])] == ["2026-11", "2026-12"]
-
-
-def test_aws_is_asked_as_its_api_wants_and_every_page_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    def stubbed(service: Any, *answers: tuple[str, dict[str, Any], dict[str, Any]]) -> Any:
-        client = boto3.client(
-            service,
-            region_name="eu-west-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",  # noqa: S106 -- the stub takes any
-        )
-        stub = Stubber(client)
-        for operation, answer, wanted in answers:
-            stub.add_response(operation, answer, wanted)
-        stub.activate()
-        return client
-
-    asked = {
-        "InstanceTypes": ["g5.xlarge"],
-        "AvailabilityZone": "eu-west-1a",
-        "ProductDescriptions": ["Linux/UNIX"],
-        "StartTime": NOON,
-        "EndTime": NOON + timedelta(days=1),
-    }
-    pages: list[dict[str, Any]] = [
-        {"SpotPriceHistory": [{"Timestamp": NOON, "SpotPrice": "0.50"}], "NextToken": "more"},
-        {"SpotPriceHistory": [{"Timestamp": NOON - timedelta(hours=1), "SpotPrice": "0.40"}], "NextToken": ""},
-    ]
-    product = {
-        "terms": {"OnDemand": {"t": {"priceDimensions": {"d": {"unit": "Hrs", "pricePerUnit": {"USD": "1.006"}}}}}}
-    }
-    gpus = {"InstanceTypes": [{"VCpuInfo": {"DefaultVCpus": 48}, "GpuInfo": {"Gpus": [{"Count": 4}]}}]}
-    clients = {
-        "ec2": stubbed(
-            "ec2",
-            ("describe_spot_price_history", pages[0], asked),
-            ("describe_spot_price_history", pages[1], {**asked, "NextToken": "more"}),
-            ("describe_instance_types", gpus, {"InstanceTypes": ["g5.12xlarge"]}),
-        ),
-        "pricing": stubbed(
-            "pricing",
-            ("get_products", {"PriceList": [json.dumps(product)]}, {"ServiceCode": "AmazonEC2", "Filters": ANY}),
-        ),
-    }
-    monkeypatch.setattr(Connection, "client", lambda _, service: clients[service])
-    account = Account(FARM)
-    assert account.spot_prices("g5.xlarge", "eu-west-1a", NOON, NOON + timedelta(days=1)) == [
-        (NOON - timedelta(hours=1), 0.4),
-        (NOON, 0.5),
-    ]
-    assert account.on_demand_price("g5.xlarge") == 1.006
-    assert account.share_of_host("g5.12xlarge") == 0.25

@@ -8,20 +8,21 @@ from typing import Any
 import pytest
 
 from client import cost, limit
+from client.cost import Spent
 from tests.unit.test_doctor import FARM
 
 
 @pytest.mark.parametrize(
     ("max_cost", "spent", "sentence", "warnings"),
     [
-        (None, (9.0, 0), "", 0),
-        (2.0, (1.99, 0), "", 0),
-        (2.0, (2.5, 0), "Its max_cost of 2.00 dollars is reached (2.50 so far)", 0),
-        (2.0, (1.0, 3), "", 1),
+        (None, Spent(usd=9.0, running_usd=0.0, unknown=0), "", 0),
+        (2.0, Spent(usd=1.99, running_usd=0.5, unknown=0), "", 0),
+        (2.0, Spent(usd=2.5, running_usd=0.0, unknown=0), "Its max_cost of 2.00 dollars is reached (2.50 so far)", 0),
+        (2.0, Spent(usd=1.0, running_usd=0.0, unknown=3), "", 1),
     ],
 )
 def test_the_limit_is_held_against_what_is_known_and_the_rest_is_told(
-    monkeypatch: pytest.MonkeyPatch, max_cost: float | None, spent: tuple[float, int], sentence: str, warnings: int
+    monkeypatch: pytest.MonkeyPatch, max_cost: float | None, spent: Spent, sentence: str, warnings: int
 ) -> None:
     monkeypatch.setattr(cost, "spent", lambda *_: spent)
     monkeypatch.setattr(limit, "reports_of", lambda *_: [])
