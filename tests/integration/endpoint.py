@@ -39,7 +39,8 @@ class EndpointAWS(InstantAWS):
         self.before: Callable[[str], None] = lambda _: None
         self.after: Callable[[str], None] = lambda _: None
         self._lock = threading.Lock()
-        self._submitted: dict[str, float] = {}
+        self.submitted: dict[str, float] = {}
+        """When each job was, by its id."""
 
     def clock(self) -> float:
         return self.now
@@ -56,7 +57,7 @@ class EndpointAWS(InstantAWS):
     def _SubmitJob(self, request: Any) -> tuple[int, dict[str, str], bytes]:  # noqa: N802
         answer = super()._SubmitJob(request)
         number = json.loads(answer[2])["jobId"]
-        self._submitted[number] = self.now
+        self.submitted[number] = self.now
         return answer
 
     def _DescribeJobs(self, request: Any) -> tuple[int, dict[str, str], bytes]:  # noqa: N802
@@ -71,7 +72,7 @@ class EndpointAWS(InstantAWS):
         """Ask without the jobs that are not shown yet."""
         everything = self.jobs
         self.jobs = {
-            number: job for number, job in everything.items() if self.now - self._submitted[number] > SHOWN_AFTER
+            number: job for number, job in everything.items() if self.now - self.submitted[number] > SHOWN_AFTER
         }
         try:
             return ask(request)
@@ -80,7 +81,7 @@ class EndpointAWS(InstantAWS):
 
     def _render(self) -> None:
         for number, (job_id, job) in enumerate(self.jobs.items()):
-            if job["status"] in {"PENDING", "RUNNING"} and self.now - self._submitted[job_id] > DONE_AFTER:
+            if job["status"] in {"PENDING", "RUNNING"} and self.now - self.submitted[job_id] > DONE_AFTER:
                 self._finish(number, job)
 
     def _finish(self, number: int, job: dict[str, Any]) -> None:

@@ -21,10 +21,10 @@ from typing import Any
 from botocore.loaders import JSONFileLoader
 
 import client.cli
-from client import inspection, screen, watch
+from client import contact_sheet, inspection, screen, watch
 from client.connection import Connection
 
-_PRELOADED = (screen, watch)
+_PRELOADED = (contact_sheet, screen, watch)
 _WRITING = os.O_WRONLY | os.O_RDWR
 _TORN_BYTES = 10
 
@@ -68,7 +68,7 @@ def _live(order: dict[str, Any], said: Any, counted: Any) -> None:
     os.dup2(said.fileno(), 1)
     os.dup2(said.fileno(), 2)
     real = time.time
-    time.time = lambda: real() + order["clock"]  # type: ignore[assignment]
+    time.time = lambda: real() + order["clock"]
     inspection.find_blender = lambda: None  # its answers are no part of what is killed here, and it takes a second
     writes = Writes(Path(order["variables"]["HOME"]), order["dies_at"])
     sys.argv = ["render", *order["words"]]
@@ -87,7 +87,7 @@ def _live(order: dict[str, Any], said: Any, counted: Any) -> None:
 
 def _warm() -> None:
     """Read what botocore knows of the services once, for all clients."""
-    JSONFileLoader.load_file = cache(JSONFileLoader.load_file)
+    JSONFileLoader.load_file = cache(JSONFileLoader.load_file)  # type: ignore[method-assign]
     for service in ("s3", "batch"):
         Connection(region="us-east-1", endpoint_url="http://localhost:9").client(service)
 

@@ -10,12 +10,14 @@ import csv
 import json
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -63,14 +65,7 @@ class Nursery:
         self._process.wait(10)
 
 
-@pytest.fixture
-def nursery() -> Iterator[Nursery]:
-    made = Nursery()
-    yield made
-    made.close()
-
-
-@dataclass
+@dataclass(frozen=True)
 class Death:
     """When the client dies: at so many writes, or before or after so many calls; never where all are 0."""
 
@@ -79,18 +74,36 @@ class Death:
     after_call: int = 0
 
 
+@dataclass(frozen=True)
+class Moment:
+    """How everything stood before a command of the life in which nobody dies: the disk, AWS, and what was counted."""
+
+    folder: Path
+    aws: dict[str, Any]
+    writes: int
+    calls: int
+
+
 class Place:
     """A user's machine and the AWS that it talks to, in which one client dies once."""
 
-    def __init__(self, folder: Path, nursery: Nursery, death: Death) -> None:
+    def __init__(self, folder: Path, nursery: Nursery, death: Death, moment: Moment | None = None) -> None:
         self.folder = folder
         self.aws = EndpointAWS()
         self.writes = 0
         self.calls = 0
         self.died = False
+        self.moments: list[Moment] = []
         self._nursery = nursery
         self._death = death
         self._clock = random.Random(str(death))
+        if moment:
+            shutil.copytree(moment.folder, folder)
+            self.aws.__dict__.update(deepcopy(moment.aws))
+            self.writes, self.calls = moment.writes, moment.calls
+        else:
+            folder.mkdir()
+            (folder / "shot.blend").write_bytes(b"BLENDER" + bytes(1000))
         self._server: ThreadingHTTPServer = serve(self.aws)
         self.aws.before = self._before
         self.aws.after = self._after
@@ -99,15 +112,15 @@ class Place:
             "RENDER_HOME": str(folder / "rendering"),
             "RENDER_CONFIG": str(folder / "config"),
         }
+        text = (folder / "config").read_text() if moment else _config(folder / "config")
         port = self._server.server_address[1]
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("RENDER_CONFIG", self._variables["RENDER_CONFIG"])
-            config.save(replace(FARM, endpoint_url=f"http://localhost:{port}"))
-        (folder / "shot.blend").write_bytes(b"BLENDER" + bytes(1000))
+        (folder / "config").write_text(re.sub(r"localhost:[0-9]+", f"localhost:{port}", text))
 
     def render(self, *words: str) -> int:
         """Type a command. A traceback fails the test, whatever the moment."""
         self.aws.now += _PAUSE
+        if self._death == Death():
+            self._remember()
         left = max(0, self._death.write - self.writes) if self._death.write and not self.died else 0
         ended = self._nursery.run(
             words=words,
@@ -123,6 +136,12 @@ class Place:
         code: int = ended["code"]
         return code
 
+    def _remember(self) -> None:
+        kept = self.folder.with_name(f"{self.folder.name}-{len(self.moments)}")
+        shutil.copytree(self.folder, kept)
+        aws = deepcopy({name: vars(self.aws)[name] for name in ("objects", "written", "jobs", "now", "submitted")})
+        self.moments.append(Moment(folder=kept, aws=aws, writes=self.writes, calls=self.calls))
+
     def finish(self, *words: str) -> None:
         """Type a command again and again until it is done, as a user would."""
         for _ in range(_COMMANDS):
@@ -135,18 +154,18 @@ class Place:
         """Read the job file, which is whole at any moment."""
         renders, broken = JobFile(self.folder / "joblist.csv").read()
         assert not broken
-        assert len(renders) <= 2
+        assert len(renders) == 1
         with (self.folder / "joblist.csv").open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
 
-    def frames(self, row: int) -> dict[str, bytes]:
-        """Give the frames of a row's folder, by name."""
+    def frames(self) -> dict[str, bytes]:
+        """Give the frames of the row's folder, by name."""
         (record,) = [
             path
             for path in (self.folder / "rendering" / "finished_renders").glob("*/.render.json")
-            if self.read()[row]["run"] in json.loads(path.read_text())["runs"]
+            if self.read()[0]["run"] in json.loads(path.read_text())["runs"]
         ]
-        return {path.name: path.read_bytes() for path in sorted(record.parent.glob("*.png"))}
+        return {path.name: path.read_bytes() for path in record.parent.glob("0*.png")}
 
     def submissions(self) -> Counter[str]:
         return Counter(job["jobName"] for job in self.aws.jobs.values())
@@ -165,20 +184,27 @@ class Place:
             os.kill(self._nursery.pid, signal.SIGKILL)
 
 
-def render_and_again(place: Place) -> None:
-    """A row is rendered and fetched, and then a frame of it again."""
+def make(place: Place) -> None:
+    """Make a job file with one row."""
     jobfile = JobFile(place.folder / "joblist.csv")
     jobfile.create()
     jobfile.add({"blend": "shot.blend", "startframe": 1, "endframe": 3, "breaksize": 2})
+
+
+def render(place: Place) -> None:
+    """The row is rendered and fetched, whatever happened to it so far."""
+    if len(place.aws.jobs) > 1:
+        return  # it is being rendered again
     place.finish("process")
     row = place.read()[0]
     assert (row["status"], row["frames_done"]) == ("Success", "3")
-    first = place.submissions()
-    assert first == {row["run"]: 1}
-    before = place.frames(0)
-    assert list(before) == ["0001.png", "0002.png", "0003.png"]
+    assert place.submissions() == {row["run"]: 1}
+    assert place.frames() == {f"{frame:04}.png": frame_content(row["run"], frame, 0) for frame in (1, 2, 3)}
 
-    while place.submissions() == first:
+
+def render_again(place: Place) -> None:
+    """One of its frames is rendered again, by one job more."""
+    while len(place.aws.jobs) == 1:
         if place.read()[0]["status"] == "Success":
             place.render("retry", "1", "--frames", "2")
         place.render("process")
@@ -186,38 +212,47 @@ def render_and_again(place: Place) -> None:
     row = place.read()[0]
     assert (row["status"], row["frames_done"]) == ("Success", "3")
     assert place.submissions() == {row["run"]: 2}
-    again = place.frames(0)
-    assert again == {**before, "0002.png": frame_content(row["run"], 2, 1)}
+    jobs = {1: 0, 2: 1, 3: 0}
+    assert place.frames() == {f"{frame:04}.png": frame_content(row["run"], frame, jobs[frame]) for frame in jobs}
     leftovers = [path.name for path in place.folder.rglob(".*") if path.name.startswith((".fetch-", ".joblist"))]
     assert leftovers == []
 
 
+def _config(path: Path) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RENDER_CONFIG", str(path))
+        config.save(replace(FARM, endpoint_url="http://localhost:9"))
+    return path.read_text()
+
+
 @pytest.fixture(scope="module")
-def uncut(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, int]:
-    """How many writes and calls the story has when nobody dies."""
+def uncut(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """The story in which nobody dies, with all its moments."""
     nursery = Nursery()
-    place = Place(tmp_path_factory.mktemp("uncut"), nursery, Death())
+    place = Place(tmp_path_factory.mktemp("uncut") / "life", nursery, Death())
     try:
-        render_and_again(place)
+        make(place)
+        render(place)
+        render_again(place)
     finally:
         place.close()
         nursery.close()
-    return place.writes, place.calls
+    return place
 
 
-def test_killed_at_any_write_nothing_is_lost_or_submitted_twice(uncut: tuple[int, int], tmp_path: Path) -> None:
-    _live_through_all(tmp_path, [Death(write=number) for number in range(1, uncut[0] + 1)])
+def test_killed_at_any_write_nothing_is_lost_or_submitted_twice(uncut: Place, tmp_path: Path) -> None:
+    _live_through_all(uncut, tmp_path, [Death(write=number) for number in range(1, uncut.writes + 1)])
 
 
-def test_killed_before_any_call_nothing_is_lost_or_submitted_twice(uncut: tuple[int, int], tmp_path: Path) -> None:
-    _live_through_all(tmp_path, [Death(before_call=number) for number in range(1, uncut[1] + 1)])
+def test_killed_before_any_call_nothing_is_lost_or_submitted_twice(uncut: Place, tmp_path: Path) -> None:
+    _live_through_all(uncut, tmp_path, [Death(before_call=number) for number in range(1, uncut.calls + 1)])
 
 
-def test_killed_before_any_answer_nothing_is_lost_or_submitted_twice(uncut: tuple[int, int], tmp_path: Path) -> None:
-    _live_through_all(tmp_path, [Death(after_call=number) for number in range(1, uncut[1] + 1)])
+def test_killed_before_any_answer_nothing_is_lost_or_submitted_twice(uncut: Place, tmp_path: Path) -> None:
+    _live_through_all(uncut, tmp_path, [Death(after_call=number) for number in range(1, uncut.calls + 1)])
 
 
-def _live_through_all(folder: Path, deaths: list[Death]) -> None:
+def _live_through_all(uncut: Place, folder: Path, deaths: list[Death]) -> None:
     """Live through each of them, as many at a time as there are cores."""
     left = iter(list(enumerate(deaths)))
 
@@ -225,7 +260,7 @@ def _live_through_all(folder: Path, deaths: list[Death]) -> None:
         nursery = Nursery()
         try:
             for number, death in left:
-                _live_through(nursery, folder / str(number), death)
+                _live_through(uncut, nursery, folder / str(number), death)
         finally:
             nursery.close()
 
@@ -234,11 +269,14 @@ def _live_through_all(folder: Path, deaths: list[Death]) -> None:
             each.result()
 
 
-def _live_through(nursery: Nursery, folder: Path, death: Death) -> None:
-    folder.mkdir()
-    place = Place(folder, nursery, death)
+def _live_through(uncut: Place, nursery: Nursery, folder: Path, death: Death) -> None:
+    """Live from the command on in which the client dies; until then, every life is the same."""
+    counted = max(death.before_call, death.after_call)
+    moment = [each for each in uncut.moments if each.writes < death.write or each.calls < counted][-1]
+    place = Place(folder, nursery, death, moment)
     try:
-        render_and_again(place)
+        render(place)
+        render_again(place)
         assert place.died, f"{death} never came"
     except AssertionError as error:
         raise AssertionError(f"{death}: {error}") from error
