@@ -10,15 +10,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from botocore.loaders import JSONFileLoader
+from typer.testing import CliRunner
 
 import client.cli
 from client import contact_sheet, inspection, screen, watch
@@ -42,15 +43,16 @@ class Writes:
 
     def sync(self, handle: int) -> None:
         """Sync a file; where the process dies here, the end of it had not reached the disk."""
-        if self.count + 1 == self._dies_at:
-            with suppress(OSError):  # a folder has no end
-                os.ftruncate(handle, max(0, os.fstat(handle).st_size - _TORN_BYTES))
-        self._tick()
+        state = os.fstat(handle)
+        if stat.S_ISREG(state.st_mode):  # a folder shows to others what it holds, synced or not
+            if self.count + 1 == self._dies_at:
+                os.ftruncate(handle, max(0, state.st_size - _TORN_BYTES))
+            self._tick()
         self._sync(handle)
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         opens = event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING
-        changes = event in {"os.rename", "os.remove", "os.mkdir", "os.chmod", "os.truncate"}
+        changes = event in {"os.rename", "os.remove", "os.mkdir", "os.truncate"}
         path = str(arguments[0])
         if (opens or changes) and path.startswith(self._folder) and not path.endswith(".lock"):
             self._tick()
@@ -86,7 +88,8 @@ def _live(order: dict[str, Any], said: Any, counted: Any) -> None:
 
 
 def _warm() -> None:
-    """Read what botocore knows of the services once, for all clients."""
+    """Have all imported, and what botocore knows of the services read, once for all clients."""
+    CliRunner().invoke(client.cli.app, ["describe", "-j", "nothing.csv"])
     JSONFileLoader.load_file = cache(JSONFileLoader.load_file)  # type: ignore[method-assign]
     for service in ("s3", "batch"):
         Connection(region="us-east-1", endpoint_url="http://localhost:9").client(service)
