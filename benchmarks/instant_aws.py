@@ -61,7 +61,8 @@ class InstantAWS:
     def answer(self, operation: str, request: Any) -> tuple[int, dict[str, str], bytes]:
         """Count a call and give status, headers and body; `request` has the `url`, `headers` and `body` of one."""
         self.calls[operation] += 1
-        answer: tuple[int, dict[str, str], bytes] = getattr(self, f"_{operation}")(request)
+        known = getattr(self, f"_{operation}", None)
+        answer: tuple[int, dict[str, str], bytes] = known(request) if known else _refused(f"no {operation} here")
         return answer
 
     def _response(self, request: Any, status: int, headers: dict[str, str], body: bytes) -> AWSResponse:

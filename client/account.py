@@ -25,6 +25,8 @@ _ECR_IMAGE = re.compile(
 )
 _LIVE = ("RUNNING", "STARTING", "RUNNABLE", "PENDING", "SUBMITTED")
 _ALARM_DAYS = 30
+CAPACITY = "CAPACITY:"
+"""How Batch's reason begins where Spot has no such host now, which passes by itself."""
 _PRICES_REGION = "us-east-1"
 
 

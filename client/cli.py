@@ -400,20 +400,23 @@ def estimate(
     jobfile: Jobfile = JOBFILE,
 ) -> None:
     """Say what a render will cost and how long it takes."""
-    from client import config, screen
+    from client import config, sample, screen
     from client import estimate as estimating
+    from client.farm import Farm
     from client.jobfile import JobFile
 
-    found = estimating.estimate(
-        JobFile(jobfile),
-        number,
-        config.load(),
-        here=here,
-        frame=frame,
-        count=frames,
-        render_on_farm=estimating.on_the_farm,
-        say=screen.note,
-    )
+    settings = config.load()
+    with screen.listener(live=False) as listener:
+        found = estimating.estimate(
+            JobFile(jobfile),
+            number,
+            settings,
+            here=here,
+            frame=frame,
+            count=frames,
+            time_on_farm=lambda *what: sample.time_on_farm(Farm(settings), listener, *what),
+            say=screen.note,
+        )
     if as_json:
         screen.show_json(found.data())
     else:

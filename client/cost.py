@@ -145,7 +145,7 @@ def costs(farm: Farm, account: Account, renders: Sequence[Render]) -> tuple[list
 
     A render that was set back to Pending counts with its latest run alone, since the job file names no other.
     """
-    prices = _Prices(account)
+    prices = Prices(account)
     found: list[Cost] = []
     elsewhere: list[Render] = []
     for render in renders:
@@ -161,7 +161,7 @@ def costs(farm: Farm, account: Account, renders: Sequence[Render]) -> tuple[list
     return found, [*warnings, *_doubts([each for cost in found for each in cost.attempts], farm.config)]
 
 
-def _cost(render: Render, reports: Sequence[Report], prices: _Prices) -> Cost:
+def _cost(render: Render, reports: Sequence[Report], prices: Prices) -> Cost:
     attempts = list(map(prices.attempt, reports))
     priced = sum(len(report.frames) for report, each in zip(reports, attempts, strict=True) if each.usd is not None)
     rendered = {frame.frame for report in reports for frame in report.frames}
@@ -198,7 +198,7 @@ def spent(account: Account, run: str, reports: Sequence[Report]) -> Spent:
 
     Prices that AWS does not tell count as unknown; raises RenderError when Batch does not tell of the jobs.
     """
-    prices = _Prices(account, with_on_demand=False)
+    prices = Prices(account, with_on_demand=False)
     attempts = list(map(prices.attempt, reports))
     attempts += prices.priced(_unreported(account.held(run, _cut_off(reports)), reports), attempts)
     return Spent(
@@ -212,7 +212,7 @@ def cell(config: FarmConfig, reports: Sequence[Report]) -> str:
     """Give the dollars of a finished run for its row; empty on the local farm, and where a price is unknown."""
     if config.endpoint_url or not reports:
         return ""
-    prices = _Prices(Account(config), with_on_demand=False)
+    prices = Prices(Account(config), with_on_demand=False)
     attempts = list(map(prices.attempt, reports))
     if _cut_off(reports):
         attempts += prices.unreported(reports[0].run, reports, attempts)
@@ -264,7 +264,7 @@ def spot_usd(prices: Sequence[tuple[datetime, float]], start: datetime, end: dat
     return total
 
 
-class _Prices:
+class Prices:
     """Prices as they are asked for, each once; what AWS refuses counts as unknown, and `refusals` holds its words."""
 
     def __init__(self, account: Account, *, with_on_demand: bool = True) -> None:

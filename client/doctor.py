@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from enum import Enum
 
 from client import inspection
-from client.account import Account, Waiting
+from client.account import CAPACITY, Account, Waiting
 from client.config import FarmConfig
 from client.connection import Connection, MissingError
 from client.errors import RenderError
@@ -26,7 +26,6 @@ _LONG_MINUTES = 30
 _RECENT = timedelta(days=1)
 """An alarm of the guard that is older is history."""
 _INSTANCE_ID = re.compile(r"\bi-[0-9a-f]{8,17}\b")
-_CAPACITY = "CAPACITY:"
 _MORE_CAPACITY = "List more sizes (instance_types) or set on_demand_fallback, then cdk deploy"
 _FIXES = {
     "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE": "Raise max_vcpus to one job's vCPUs or more, then cdk deploy",
@@ -210,7 +209,7 @@ def hosts(account: Account) -> _Result:
 def waiting_jobs(account: Account) -> _Result:
     """Find jobs that wait for a host for long, and tell a farm that is full from a host that cannot be had."""
     found = account.waiting()
-    blocked = [job for job in found if job.reason and not job.reason.startswith(_CAPACITY)]
+    blocked = [job for job in found if job.reason and not job.reason.startswith(CAPACITY)]
     if blocked:
         fixes = dict.fromkeys(_fix_of(job.reason) for job in blocked)
         return Level.FAILS, " ".join(map(_waits, blocked)), f"{'; '.join(fixes)}. {_OR_STOP}"

@@ -13,11 +13,12 @@ from client.errors import RenderError
 from client.farm import Farm
 from client.frames import spelled
 from client.jobfile import JobFile, Render
+from render_worker.contract import Settings
 
 _Answer = TypeVar("_Answer")
 
-RenderOnFarm = Callable[[Render, list[int]], list[float]]
-"""Renders frames of a render on the farm, in one job, and gives the seconds of each."""
+TimeOnFarm = Callable[[Render, "inspection.Inspection | None", Settings, list[int]], list[float]]
+"""Renders frames of a render on the farm, and gives the seconds of each."""
 
 HOST_MINUTES = 6
 """A host's minutes of starting, pulling the image and being stopped: an assumption, the one of docs/cost.md."""
@@ -136,7 +137,7 @@ def estimate(
     here: bool,
     frame: int | None,
     count: int | None,
-    render_on_farm: RenderOnFarm,
+    time_on_farm: TimeOnFarm,
     say: Callable[[str], None],
 ) -> Estimate:
     """Estimate a row's whole render; `frame`, `count` and `here` ask for a measurement even if there is an earlier one.
@@ -159,7 +160,7 @@ def estimate(
         said += "." if config.endpoint_url else ", which is not the farm's host: that may be much faster or slower."
         measure = Measure(seconds=tuple(seconds), said=said, alone=bool(config.endpoint_url))
     else:
-        seconds = render_on_farm(render, chosen)
+        seconds = time_on_farm(render, found, wanted.settings, chosen)
         measure = Measure(seconds=tuple(seconds), said=f"{_measured(chosen, seconds)} on the farm.")
     market, doubts = (_local(config, measure), []) if config.endpoint_url else _market(config)
     sizes = [len(chunk) for chunk in wanted.chunks]
@@ -169,14 +170,6 @@ def estimate(
         figures = replace(figures, usd=free, on_demand_usd=free)
     notes = (measure.said, *doubts, *_notes(measure, market, local=bool(config.endpoint_url)))
     return Estimate(render=render, frames=sum(sizes), chunks=len(sizes), figures=figures, notes=notes)
-
-
-def on_the_farm(render: Render, frames: list[int]) -> list[float]:
-    """Render frames of a render on the farm and give the seconds of each."""
-    raise RenderError(
-        f"{render.label}: nothing of it was measured on this farm yet, and frame {spelled(frames)} cannot be measured "
-        "there by itself: give --here to render it on this machine, or render a few frames with `render process` first."
-    )
 
 
 def chosen_frames(frames: Sequence[int], frame: int | None, count: int | None) -> list[int]:

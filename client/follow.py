@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from client import cost, fetch, inspection, limit, plan
+from client import cost, fetch, inspection, limit, plan, wording
 from client.errors import RenderError
 from client.farm import Job
 from client.frames import spelled
@@ -32,7 +32,8 @@ def follow(work: Pass, render: Render) -> Render:
         folder = FramesFolder.new(render, render.run, wanted.frames, wanted.fps)
     try:
         if job and not job.ended:
-            return _bounded(work, _fetched(work, _stand(work, render, Status.RUNNING), folder, everything=False), job)
+            render = _fetched(work, _stand(work, render, Status.RUNNING), folder, everything=False)
+            return _bounded(work, _told_of_failures(work, render, folder, job), job)
         return _ended(work, render, folder, job)
     finally:
         work.folders.keep(render.run, folder)
@@ -148,17 +149,45 @@ def _still_wrong(work: Pass, render: Render, folder: FramesFolder, reports: Sequ
     return spelled({frame for frame in map(frame_of, names) if frame is not None}) or ", ".join(names)
 
 
-def _fail(work: Pass, render: Render, why: str, log: Sequence[str] = ()) -> Render:
-    tail = "".join(f"\n    {_printable(line)}" for line in log)
-    work.listener.warn(f"{render.label} failed: {why}.{tail}")
+def _fail(work: Pass, render: Render, why: str) -> Render:
+    work.listener.warn(f"{render.label} failed: {why}.")
     return work.jobfile.update(render, {"status": Status.FAILED, "error": why, "finished_at": now()})
 
 
+def _told_of_failures(work: Pass, render: Render, folder: FramesFolder, job: Job) -> Render:
+    """Tell of chunks that failed while others go on; AWS is asked about them only when their count has grown."""
+    count = job.children.get("FAILED", 0)
+    if count <= work.failed_chunks.get(render.run, 0) or limit.stopped(render):
+        return render
+    work.failed_chunks[render.run] = count
+    why, log = _failure(work, render, folder, job)
+    _tell(work, render, f"{render.label}, which goes on: ", why, log)
+    return work.jobfile.update(render, {"error": why})
+
+
 def _fail_with(work: Pass, render: Render, folder: FramesFolder, job: Job) -> Render:
-    """Tell of the first chunk that failed, in the worker's own words where it left a report."""
+    why, log = _failure(work, render, folder, job)
+    _tell(work, render, f"{render.label} failed: ", why, log)
+    return work.jobfile.update(render, {"status": Status.FAILED, "error": why, "finished_at": now()})
+
+
+def _tell(work: Pass, render: Render, what: str, why: str, log: Sequence[str]) -> None:
+    """Tell why a chunk failed, with the end of its log; of one that was told before, without."""
+    if render.error.partition("; ")[0] == why.partition("; ")[0]:
+        work.listener.say(f"{what}{why}")
+    else:
+        tail = "".join(f"\n    {wording.printable(line)}" for line in log)
+        work.listener.warn(f"{what}{why}.{tail}")
+
+
+def _failure(work: Pass, render: Render, folder: FramesFolder, job: Job) -> tuple[str, list[str]]:
+    """Say why the first failed chunk did, by its report if it left one, and how many more there are.
+
+    Gives the last lines of its log too.
+    """
     failed = work.farm.failed_chunks(job)
     if not failed:
-        return _fail(work, render, job.reason or "Batch gives no reason")
+        return job.reason or "Batch gives no reason", []
     first, buckets = min(failed), work.farm.buckets
     reports = [report for report in folder.reports.of(buckets, render.run) if report.chunk == first and report.error]
     latest = max(reports, key=lambda report: report.attempt, default=None)
@@ -167,9 +196,4 @@ def _fail_with(work: Pass, render: Render, folder: FramesFolder, job: Job) -> Re
         first_frames = spelled(buckets.manifest(render.run).chunks[first])
         why = f"chunk {first} (frames {first_frames}): {why.rstrip('.')}"
     more = f"; {len(failed) - 1} more of its chunks failed" if len(failed) > 1 else ""
-    return _fail(work, render, f"{why}{more}", work.farm.log_tail(job, first, _LOG_LINES))
-
-
-def _printable(line: str) -> str:
-    """Keep a log's line from steering the terminal."""
-    return "".join(character if character.isprintable() else " " for character in line)
+    return f"{why}{more}", work.farm.log_tail(job, first, _LOG_LINES)

@@ -115,6 +115,8 @@ class Render:
     finished_at: str
     render_seconds: float
     """What the frames of the last run took on the farm; 0 for unknown."""
+    cost_usd: float | None = None
+    """What they cost; None for unknown."""
 
     @property
     def label(self) -> str:
@@ -423,14 +425,15 @@ class JobFile:
             movie=_truth(cells, "movie"),
             status=status,
             # The farm's own cells are rewritten from what the farm says, so nothing in them breaks a row.
-            frames_done=int(cells["frames_done"]) if cells["frames_done"].isdecimal() else 0,
-            frames_total=int(cells["frames_total"]) if cells["frames_total"].isdecimal() else 0,
+            frames_done=int(_amount(cells["frames_done"]) or 0),
+            frames_total=int(_amount(cells["frames_total"]) or 0),
             error=cells["error"],
             run=cells["run"],
             job_id=cells["job_id"],
             submitted_at=cells["submitted_at"],
             finished_at=cells["finished_at"],
-            render_seconds=_seconds(cells["render_seconds"]),
+            render_seconds=_amount(cells["render_seconds"]) or 0.0,
+            cost_usd=_amount(cells["cost_usd"]),
         )
 
     def _write(self, sheet: _Sheet) -> None:
@@ -529,8 +532,8 @@ def _positive(cells: Mapping[str, str], name: str) -> int | None:
     return value
 
 
-def _seconds(cell: str) -> float:
-    return float(cell) if re.fullmatch(r"[0-9]{1,12}(\.[0-9]+)?", cell) else 0.0
+def _amount(cell: str) -> float | None:
+    return float(cell) if re.fullmatch(r"[0-9]{1,12}(\.[0-9]+)?", cell) else None
 
 
 def _breaksize(cells: Mapping[str, str]) -> int | Literal["auto"] | None:

@@ -11,6 +11,7 @@ from client import runs
 from client.farm import Farm, Job
 from client.frames_folder import Folders, FramesFolder
 from client.jobfile import JobFile, Render
+from client.outlook import Outlook
 from client.standing import Standing
 
 
@@ -44,10 +45,13 @@ class Pass:
     farm: Farm
     listener: Listener
     folders: Folders
+    outlook: Outlook
     renders: Sequence[Render] = ()
     jobs: dict[str, Job] = field(default_factory=dict)
     succeeded: list[tuple[Render, FramesFolder]] = field(default_factory=list)
     """Renders that came to Success in this pass, with their folders."""
+    failed_chunks: dict[str, int] = field(default_factory=dict)
+    """Of how many failed chunks of a run it was told."""
 
     def is_ours(self, render: Render) -> bool:
         """Say whether the row's run went to the farm in use."""

@@ -11,6 +11,7 @@ from client.errors import RenderError, UnreachableError
 from client.farm import Farm
 from client.frames_folder import Folders, FramesFolder
 from client.jobfile import RESTING, ChangedError, JobFile, Render, Status
+from client.outlook import Outlook
 from client.passes import Listener, Pass
 from client.standing import Standing
 from render_worker.contract import CONTRACT_VERSION
@@ -41,7 +42,7 @@ class Process:
     """Passes over one job file, which remember between them what is on the disk."""
 
     def __init__(self, jobfile: JobFile, farm: Farm, listener: Listener) -> None:
-        self._work = Pass(jobfile=jobfile, farm=farm, listener=listener, folders=Folders())
+        self._work = Pass(jobfile=jobfile, farm=farm, listener=listener, folders=Folders(), outlook=Outlook(farm))
 
     def once(self, *, resting: Collection[int] = ()) -> Outcome:
         """Take every row as far as it can go now, leaving alone those in `resting`.
@@ -83,9 +84,10 @@ class Process:
             outcome.refused.add(render.id)
             listener.warn(f"{render.label}: {error}")
             with suppress(RenderError):  # the sentence was told; a disk that is full cannot hold it too
-                self._work.jobfile.update(render, {"error": error})
+                render = self._work.jobfile.update(render, {"error": error})
+            listener.stands(Standing(render=render))
             return
-        listener.stands(Standing(render=render))
+        listener.stands(self._standing(render))
         outcome.stands[render.id] = (render.status, render.frames_done)
         if render.status is Status.FAILED:
             outcome.failed.add(render.id)
@@ -93,6 +95,12 @@ class Process:
             outcome.in_flight.add(render.id)
             return
         self._work.folders.forget(render.run)
+        self._work.failed_chunks.pop(render.run, None)
+
+    def _standing(self, render: Render) -> Standing:
+        work, job = self._work, self._work.jobs.get(render.job_id)
+        folder = work.folders.of(render) if job and job.started and render.status not in RESTING else None
+        return work.outlook.standing(render, job, folder, work.jobs.values())
 
 
 def _advanced(work: Pass, render: Render) -> Render:

@@ -6,12 +6,13 @@ import threading
 import time
 
 from client import inspection, limit, pace, package, places, plan, runs
+from client.buckets import Buckets
 from client.connection import MissingError
 from client.digests import Digests, StaleError
 from client.farm import Farm
 from client.frames_folder import FramesFolder
 from client.jobfile import AUTO, FARM_COLUMNS, Render, Status
-from client.passes import Pass, now
+from client.passes import Listener, Pass, now
 from client.upload import upload
 from render_worker.contract import Manifest, PackageFile
 
@@ -40,7 +41,7 @@ def start(work: Pass, render: Render, earlier: FramesFolder | None = None) -> Re
     manifest = Manifest(
         run=run,
         blend=contents.blend,
-        files=send_package(work, render, contents),
+        files=send_package(work.farm.buckets, work.listener, render, contents),
         remap=contents.remap,
         chunks=rest.chunks,
         settings=wanted.settings,
@@ -114,7 +115,9 @@ def may_be_submitted(farm: Farm, run: str) -> bool:
     return age is not None and age < BATCH_LAG_SECONDS
 
 
-def send_package(work: Pass, render: Render, contents: package.Package) -> tuple[PackageFile, ...]:
+def send_package(
+    buckets: Buckets, listener: Listener, render: Render, contents: package.Package
+) -> tuple[PackageFile, ...]:
     """Bring the package's files to the farm, those apart that it has, and give them as the manifest names them."""
     size, seen, lock = contents.size, 0, threading.Lock()
 
@@ -122,12 +125,12 @@ def send_package(work: Pass, render: Render, contents: package.Package) -> tuple
         nonlocal seen
         with lock:
             seen += count
-            work.listener.reading(render, seen, size)
+            listener.reading(render, seen, size)
 
     digests = Digests(places.digests_file())
     files = package.digested(contents, digests, read)
     try:
-        upload(work.farm.buckets, files, lambda sent, total: work.listener.sending(render, sent, total))
+        upload(buckets, files, lambda sent, total: listener.sending(render, sent, total))
     except StaleError:
         digests.forget(path for path, _ in files)
         raise

@@ -30,10 +30,34 @@ def test_a_frame_rendered_here_says_how_long_the_render_takes(machine: Machine, 
 
 def test_the_rows_own_settings_are_rendered_and_what_it_cannot_render_is_told(machine: Machine, blend: Path) -> None:
     machine.render("add", "-b", blend)
-    assert "give --here" in machine.render("estimate", "1", code=1).err
     assert "Frame 99 is none of the render's (1-4)" in machine.render("estimate", "1", "--frame", "99", code=1).err
     machine.edit(0, camera="Nobody")
     assert "has no camera 'Nobody'" in machine.render("estimate", "1", "--here", code=1).err
+
+
+def test_what_was_never_measured_is_rendered_by_a_job_that_leaves_no_frame_and_no_row_changed(
+    machine: Machine, blend: Path, aws: Any
+) -> None:
+    machine.render("add", "-b", blend)
+    rows = machine.rows()
+    before = _frames(aws)
+    said = machine.render("estimate", "1", "--frames", "2", "--json")
+    assert "rendering 2 of its frames on the farm, as job " in said.err
+    assert "Frames 1, 4 took " in said.err
+    assert json.loads(said.out)["seconds_a_frame"]["low"] > 0
+    assert (machine.rows(), _frames(aws)) == (rows, before)
+
+
+def test_a_frame_that_fails_on_the_farm_says_why(machine: Machine, blend: Path) -> None:
+    (machine.folder / "pre_render.sh").write_text("exit 7\n")
+    machine.render("add", "-b", blend, "-a", "pre_render.sh")
+    said = machine.render("estimate", "1", code=1)
+    assert "frame 2 could not be measured on the farm: pre_render.sh failed with exit code 7" in said.err
+
+
+def _frames(aws: Any) -> list[str]:
+    pages = aws("s3").get_paginator("list_objects_v2").paginate(Bucket=aws.farm.results_bucket)
+    return [each["Key"] for page in pages for each in page.get("Contents", ()) if "/frames/" in each["Key"]]
 
 
 def test_after_a_run_the_farms_own_seconds_are_taken(machine: Machine, blend: Path) -> None:

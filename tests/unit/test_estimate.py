@@ -105,7 +105,7 @@ class Asked:
         self.jobfile.add({"blend": "shot.blend", "startframe": 1, "endframe": 250, "breaksize": 10})
         self.on_farm: list[list[int]] = []
 
-    def _on_farm(self, _: Render, frames: list[int]) -> list[float]:
+    def _on_farm(self, _render: Render, _found: object, _settings: object, frames: list[int]) -> list[float]:
         self.on_farm.append(frames)
         return [30.0] * len(frames)
 
@@ -113,7 +113,7 @@ class Asked:
         self, number: int = 1, *, config: Any = FARM, here: bool = False, count: int | None = None
     ) -> Estimate:
         return estimate.estimate(
-            self.jobfile, number, config, here=here, frame=None, count=count, render_on_farm=self._on_farm, say=print
+            self.jobfile, number, config, here=here, frame=None, count=count, time_on_farm=self._on_farm, say=print
         )
 
     def measured(self, tag: str, seconds: float) -> None:
@@ -195,12 +195,6 @@ def test_the_local_farm_has_hours_and_costs_nothing(asked: Asked, monkeypatch: p
     alone = asked(config=local, here=True)
     assert alone.figures.hours == span(250 * 30 / 3600, 250 * 30 / 3600), "every frame has the whole machine"
     assert not asked.run.aws.calls
-
-
-def test_until_the_farm_measures_it_says_what_does(asked: Asked) -> None:
-    (render,) = asked.jobfile.chosen([1])
-    with pytest.raises(RenderError, match="give --here to render it on this machine"):
-        estimate.on_the_farm(render, [125])
 
 
 def test_a_machine_without_blender_and_one_whose_blender_dies_are_told(
