@@ -7,6 +7,7 @@ own. A client that submits and asks chunk by chunk makes 20,000 calls and more w
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 import resource
 import statistics
@@ -28,6 +29,7 @@ from client.farm import Farm
 from client.jobfile import COLUMNS, JobFile, Render
 from client.process import Outcome, Process
 from client.screen import Lines
+from client.standing import Standing
 from render_worker import contract
 from render_worker.contract import CONTRACT_VERSION, FrameReport, Host, RenderedFile, Report
 
@@ -35,6 +37,7 @@ CHUNKS = 10_000
 RENDERS = 100
 ROWS = 1_000
 FRAME = b"\x89PNG" + bytes(96)
+FRAME_DIGEST = hashlib.sha256(FRAME).hexdigest()
 FARM = FarmConfig(
     stack_name="Farm",
     stack_id="arn:aws:cloudformation:us-east-1:123456789012:stack/Farm/0",
@@ -64,6 +67,9 @@ class Quiet(Lines):
         """Pass over it."""
 
     def fetched(self, render: Render, files: int) -> None:
+        """Pass over it."""
+
+    def stands(self, standing: Standing) -> None:
         """Pass over it."""
 
 
@@ -141,7 +147,7 @@ def finish(aws: InstantAWS, run: str) -> None:
     for chunk in range(CHUNKS):
         name = f"{chunk + 1:04}.png"
         aws.objects[f"results/{contract.frames_prefix(run)}{name}"] = FRAME
-        files = (RenderedFile(name=name, size=len(FRAME), digest="0" * 64),)
+        files = (RenderedFile(name=name, size=len(FRAME), digest=FRAME_DIGEST),)
         frames = (FrameReport(frame=chunk + 1, seconds=1.0, memory_mib=100, files=files),)
         report = Report(
             run=run,

@@ -22,8 +22,9 @@ from pathlib import Path
 from unittest import mock
 
 from benchmarks.client_scale import FARM, Quiet, studio
-from benchmarks.simulated_aws import FRAME, SimulatedAWS
-from client.farm import Farm
+from benchmarks.simulated_aws import FRAME, FRAME_DIGEST, SimulatedAWS
+from client.buckets import Buckets
+from client.digests import Content
 from client.jobfile import Status
 from client.watch import watch
 
@@ -39,16 +40,17 @@ def simulate(frames: int) -> dict[str, float]:
     """Bring so many frames to Success and measure."""
     aws = SimulatedAWS(hosts=max(_HOSTS, round(HOSTS_OF_A_DAY * frames / SIZES[-1])))
 
-    def arrive(_farm: Farm, _key: str, path: Path) -> None:
+    def arrive(_buckets: Buckets, _key: str, path: Path) -> Content:
         aws.calls["GetObject"] += 1
         path.write_bytes(FRAME)
+        return Content(FRAME_DIGEST, len(FRAME))
 
     with studio(aws, replace(FARM, endpoint_url="")) as (_, farm, jobfile):
         for first in range(0, frames, FRAMES_OF_A_RENDER):
             last = min(frames - first, FRAMES_OF_A_RENDER)
             jobfile.add({"blend": "shot.blend", "startframe": 1, "endframe": last, "step": 1, "breaksize": BREAKSIZE})
         began, busy = time.monotonic(), time.process_time()
-        with mock.patch.object(Farm, "download", arrive), mock.patch("time.sleep", aws.sleep):
+        with mock.patch.object(Buckets, "fetch", arrive), mock.patch("time.sleep", aws.sleep):
             outcome = watch(jobfile, farm, Quiet())
         busy, took = time.process_time() - busy, time.monotonic() - began
         renders, _ = jobfile.read()

@@ -7,6 +7,7 @@ between two attempts, moves the clock, so that a day of rendering takes as long 
 from __future__ import annotations
 
 import bisect
+import hashlib
 import heapq
 import json
 import random
@@ -18,6 +19,7 @@ from render_worker import contract
 from render_worker.contract import FrameReport, Host, Manifest, RenderedFile, Report
 
 FRAME = b"\x89PNG" + bytes(96)
+FRAME_DIGEST = hashlib.sha256(FRAME).hexdigest()
 FRAME_SECONDS = 60.0
 HOST_SECONDS = 20.0
 """Between two hosts that Spot gives, while the farm is below its size."""
@@ -113,7 +115,7 @@ class SimulatedAWS(InstantAWS):
                     frame=frame,
                     seconds=FRAME_SECONDS,
                     memory_mib=100,
-                    files=(RenderedFile(name=f"{frame:04}.png", size=len(FRAME), digest="0" * 64),),
+                    files=(RenderedFile(name=f"{frame:04}.png", size=len(FRAME), digest=FRAME_DIGEST),),
                 )
                 for frame in frames
             ),

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore import exceptions
 from botocore.config import Config
+from botocore.utils import parse_timestamp
 
 from client.errors import RenderError, UnreachableError
 
+_ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z")
 PARALLEL = 8
 """Requests under way at once."""
-_RETRIES = Config(retries={"mode": "standard", "total_max_attempts": 6}, max_pool_connections=2 * PARALLEL)
+# What is put bears its SHA-256 or a CRC already; to sign it too would be to read it once more.
+_S3: Any = {"payload_signing_enabled": False}
+_RETRIES = Config(retries={"mode": "standard", "total_max_attempts": 6}, max_pool_connections=2 * PARALLEL, s3=_S3)
 _LOCAL_RETRIES = Config(
     retries={"mode": "standard", "total_max_attempts": 2},
     max_pool_connections=2 * PARALLEL,
+    s3=_S3,
     connect_timeout=5,
     proxies={},  # a proxy for the Internet does not know this machine
 )
@@ -45,15 +53,18 @@ class Connection:
         """
         once = Config(retries={"mode": "standard", "total_max_attempts": attempts}) if attempts else Config()
         try:
+            core = botocore.session.Session(profile=None if self.endpoint_url else self.profile or None)
+            core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
             if self.endpoint_url:
                 # The local farm asks for no credentials, and must never see the user's own.
                 session = boto3.Session(
+                    botocore_session=core,
                     aws_access_key_id="local",
                     aws_secret_access_key="local",  # noqa: S106 -- the emulator takes any
                     region_name=self.region,
                 )
                 return session.client(service, endpoint_url=self.endpoint_url, config=_LOCAL_RETRIES.merge(once))  # type: ignore[call-overload]
-            session = boto3.Session(profile_name=self.profile or None, region_name=self.region or None)
+            session = boto3.Session(botocore_session=core, region_name=self.region or None)
             return session.client(service, config=_RETRIES.merge(once))  # type: ignore[call-overload]
         except exceptions.ProfileNotFound:
             raise RenderError(
@@ -62,6 +73,14 @@ class Connection:
             ) from None
         except exceptions.NoRegionError:
             raise RenderError("No AWS region is set: give --region, or run `aws configure`.") from None
+
+
+def _moment(text: Any) -> datetime:
+    """Read a time as AWS writes it; a listing has a thousand, and botocore's own way takes every form there is."""
+    if isinstance(text, str) and _ISO.fullmatch(text):
+        return datetime.fromisoformat(f"{text[:19]}+00:00")
+    moment: datetime = parse_timestamp(text)
+    return moment
 
 
 class BusyError(UnreachableError):

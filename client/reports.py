@@ -24,11 +24,13 @@ class Reports:
         known = self._known.setdefault(run, {})
         new = [name for name in buckets.report_names(run) if name not in known]
         lines = []
-        for name, report in buckets.reports(run, new):
-            # It only tells what happened, so one that cannot be read, or is of another chunk, is left out.
-            if report and report.run == run and contract.report_name(report.chunk, report.attempt) == name:
-                known[name] = report
-                lines.append(report.to_line())
+        for name, text in buckets.reports(run, new):
+            with suppress(ContractError):
+                report = Report.from_json(text)
+                # It only tells what happened, so one that cannot be read, or is of another chunk, is left out.
+                if report.run == run and contract.report_name(report.chunk, report.attempt) == name:
+                    known[name] = report
+                    lines.append(text.replace(b"\n", b"") + b"\n")  # within JSON, a line's end is only a space
         if lines:
             self._save(lines)
         return list(known.values())
@@ -47,12 +49,12 @@ class Reports:
                     known.setdefault(report.run, {})[contract.report_name(report.chunk, report.attempt)] = report
         return known
 
-    def _save(self, lines: list[str]) -> None:
+    def _save(self, lines: list[bytes]) -> None:
         if self._path is None:
             return
         try:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.writelines(f"{line}\n" for line in lines)
+            with self._path.open("ab") as file:
+                file.writelines(lines)
         except OSError as error:
             raise RenderError(
                 f"{self._path} cannot be written ({error.strerror}): free the disk, then run the command again."

@@ -11,6 +11,7 @@ from client.farm import Farm, Job
 from client.inspection import Inspection
 from client.jobfile import Render
 from client.passes import Listener
+from client.reports import Reports
 from render_worker.contract import Manifest, Settings, frame_of
 
 _SECONDS = 10.0
@@ -67,7 +68,7 @@ def _ended(farm: Farm, listener: Listener, render: Render, job_id: str) -> Job:
 
 def _seconds(farm: Farm, render: Render, run: str, job: Job, frames: Sequence[int]) -> list[float]:
     buckets = farm.buckets
-    reports = [report for _, report in buckets.reports(run, buckets.report_names(run)) if report]
+    reports = Reports(None).of(buckets, run)
     taken = {frame.frame: frame.seconds for report in reports for frame in report.frames}
     buckets.delete_frames(run, [name for name in buckets.frames(run) if frame_of(name) in taken])
     if missing := [frame for frame in frames if frame not in taken]:

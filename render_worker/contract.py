@@ -372,10 +372,6 @@ class Report:
         """Serialize for the results bucket, where people read it too."""
         return json.dumps(asdict(self), indent=1)
 
-    def to_line(self) -> str:
-        """Serialize in one line."""
-        return json.dumps(asdict(self), separators=(",", ":"))
-
     @classmethod
     def from_json(cls, text: str | bytes) -> Report:
         """Read a report; raises ContractError when it is not one of this version."""

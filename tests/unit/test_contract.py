@@ -143,8 +143,8 @@ def test_what_is_no_manifest_ends_in_a_sentence(text: str) -> None:
         Manifest.from_json(text)
 
 
-def test_a_report_survives_the_way_through_the_bucket() -> None:
-    report = Report(
+def report(**changes: Any) -> Report:
+    values: dict[str, Any] = dict(
         run="r",
         chunk=1,
         attempt=2,
@@ -164,7 +164,28 @@ def test_a_report_survives_the_way_through_the_bucket() -> None:
         missing=("tex/wood.png",),
         host=Host(instance_type="g5.xlarge", availability_zone="eu-west-1b"),
     )
-    assert Report.from_json(report.to_json()) == report
+    return Report(**{**values, **changes})
+
+
+def test_a_report_survives_the_way_through_the_bucket() -> None:
+    assert Report.from_json(report().to_json()) == report()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"started": float("nan")},
+        {"finished": float("inf")},
+        {"started": -1.0},
+        {"chunk": -1},
+        {"attempt": 11},
+        {"frames": (FrameReport(frame=-3, seconds=1.0, memory_mib=1, files=()),)},
+        {"frames": (FrameReport(frame=3, seconds=float("nan"), memory_mib=1, files=()),)},
+    ],
+)
+def test_a_report_of_what_cannot_be_is_none(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ContractError, match="the report"):
+        Report.from_json(report(**wrong).to_json())
 
 
 @pytest.mark.parametrize(
