@@ -144,26 +144,26 @@ def test_what_is_no_manifest_ends_in_a_sentence(text: str) -> None:
 
 
 def report(**changes: Any) -> Report:
-    values: dict[str, Any] = dict(
-        run="r",
-        chunk=1,
-        attempt=2,
-        frames=(
+    values: dict[str, Any] = {
+        "run": "r",
+        "chunk": 1,
+        "attempt": 2,
+        "frames": (
             FrameReport(
                 frame=3, seconds=0.5, memory_mib=300, files=(RenderedFile(name="0003.png", size=9, digest=DIGEST),)
             ),
         ),
-        skipped=(2,),
-        started=1.0,
-        finished=2.0,
-        exit_code=1,
-        error="pre_render.sh failed",
-        blender="5.0.1",
-        device=None,
-        samples=16,
-        missing=("tex/wood.png",),
-        host=Host(instance_type="g5.xlarge", availability_zone="eu-west-1b"),
-    )
+        "skipped": (2,),
+        "started": 1.0,
+        "finished": 2.0,
+        "exit_code": 1,
+        "error": "pre_render.sh failed",
+        "blender": "5.0.1",
+        "device": None,
+        "samples": 16,
+        "missing": ("tex/wood.png",),
+        "host": Host(instance_type="g5.xlarge", availability_zone="eu-west-1b"),
+    }
     return Report(**{**values, **changes})
 
 
