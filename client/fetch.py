@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -26,11 +26,8 @@ def fetch_frames(
     fails; those that came before stay.
     """
     known = folder.fetched
-    wanted = {
-        name: folder.path / place
-        for name, place in _places(listing)
-        if name not in known or known[name].size != listing[name]
-    }
+    new = [name for name, size in listing.items() if name not in known or known[name].size != size]
+    wanted = {name: folder.path / place for name, place in _places(new)}
     if not wanted:
         return 0
     with folder.receiving() as arrived:
@@ -86,10 +83,10 @@ def _fetch(
             pool.shutdown(cancel_futures=True)
 
 
-def _places(listing: Mapping[str, int]) -> list[tuple[str, Path]]:
+def _places(names: Iterable[str]) -> list[tuple[str, Path]]:
     """Give each object its place; a name that would leave the folder or hide in it is nobody's frame."""
     found = []
-    for name in listing:
+    for name in names:
         try:
             place = contract.checked_path(name)
         except contract.ContractError:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from client import disk
 
-_SPARE_LINES = 1000
-"""So many lines that say nothing any more are kept before the ledger is written anew."""
+_SPARE_LINES = 100
+"""So many lines that say nothing any more, and one for each row, are kept before the ledger is written anew."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Ledger:
                 data = json.loads(line)
                 cells = {str(name): str(cell) for name, cell in data["cells"].items()}
                 entries[int(data["id"])] = Entry(blend=str(data["blend"]), cells=cells) if cells else None
-        if len(lines) > len(entries) + _SPARE_LINES:
+        if len(lines) > 2 * len(entries) + _SPARE_LINES:
             with suppress(OSError):
                 disk.write(self.path, "\n".join(_line(number, entry) for number, entry in entries.items()))
         return entries
