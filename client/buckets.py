@@ -33,9 +33,9 @@ PART_BYTES = 8 << 20
 """A file up to this size is one object put at once; a larger one goes in parts of this size, or a multiple of it."""
 _MAX_PARTS = 10_000
 """https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html"""
-_BYTES_UNDER_WAY = PARALLEL * PART_BYTES
+BYTES_UNDER_WAY = PARALLEL * PART_BYTES
 """Parts in memory at once: the client stays below 200 MB whatever it sends."""
-MAX_FILE_BYTES = _BYTES_UNDER_WAY * _MAX_PARTS
+MAX_FILE_BYTES = BYTES_UNDER_WAY * _MAX_PARTS
 _PART_CHECKSUMS = ("ChecksumCRC32", "ChecksumCRC64NVME")
 """What botocore adds to each part, and S3 then wishes to hear again: it depends on botocore's version."""
 _KEYS_A_CALL = 1000
@@ -263,19 +263,19 @@ class Buckets:
         """
         key = contract.file_key(file.digest)
         unfinished = self._unfinished(key)
-        part_bytes = -(-file.size // (_MAX_PARTS * PART_BYTES)) * PART_BYTES
-        at_once = _BYTES_UNDER_WAY // part_bytes
+        size = part_bytes(file.size)
+        at_once = BYTES_UNDER_WAY // size
         digest, done = hashlib.sha256(), list[Any]()
 
-        def arrived(size: int, part: Future[Any]) -> Any:
+        def arrived(length: int, part: Future[Any]) -> Any:
             answer = part.result()
-            sent(size)
+            sent(length)
             return answer
 
         with ThreadPoolExecutor(at_once) as pool:
             waiting = list[tuple[int, Future[Any]]]()
             try:
-                for number, block in enumerate(iter(lambda: content.read(part_bytes), b""), start=1):
+                for number, block in enumerate(iter(lambda: content.read(size), b""), start=1):
                     digest.update(block)
                     waiting.append((len(block), pool.submit(self._send_part, key, unfinished, number, block)))
                     del block
@@ -329,6 +329,11 @@ class Buckets:
     def _told(self, what: str) -> Iterator[None]:
         with told(what, self._connection, self._config.stack_name):
             yield
+
+
+def part_bytes(size: int) -> int:
+    """Give the bytes of each part of a file of that size: as few as S3's bound on their number allows."""
+    return -(-size // (_MAX_PARTS * PART_BYTES)) * PART_BYTES
 
 
 def _names(page: Any, prefix: str) -> dict[str, int]:
