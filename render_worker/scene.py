@@ -354,7 +354,10 @@ def main() -> int:
     events = int(sys.argv[-1])
 
     def send(**event: Any) -> None:
-        os.write(events, json.dumps(event).encode() + b"\n")
+        try:
+            os.write(events, json.dumps(event).encode() + b"\n")
+        except BrokenPipeError:
+            os._exit(0)  # the worker has ended the chunk, and nobody keeps what would be rendered
 
     line = sys.stdin.readline()
     if not line:

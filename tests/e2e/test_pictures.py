@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import av
-import pytest
 from PIL import Image
 
 from tests.e2e.machine import Machine
@@ -56,11 +55,6 @@ def test_a_movie_can_be_made_of_what_is_here_and_says_what_it_lacks(machine: Mac
     assert "a movie of 4 frames, 12 a second" in said.err
     assert "its movie lacks 1 of its frames (2); the one before stands in for a gap" in said.err
     assert "give 1 to 240" in machine.render("movie", "1", "--fps", "0", code=1).err
-
-
-@pytest.mark.parametrize("command", ["show", "movie"])
-def test_the_help_has_an_example(machine: Machine, command: str) -> None:
-    assert f"`render {command} 3" in " ".join(machine.render(command, "--help").out.split())
 
 
 def _added(machine: Machine, blend: Path) -> Machine:
