@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import random
 from collections.abc import Iterator
 from contextlib import suppress
@@ -155,7 +156,18 @@ def test_a_ledger_that_the_power_cut_short_loses_its_last_line_alone(place: tupl
     assert len(aws.jobs) == 1
 
 
-@pytest.mark.parametrize("seed", range(20))
+def edit(jobfile: JobFile, row: int, cells: dict[str, str]) -> None:
+    """Change cells as a spreadsheet does that has the file as it is now."""
+    with jobfile.path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    rows[row].update(cells)
+    with jobfile.path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.mark.parametrize("seed", range(40))
 def test_random_saves_between_passes_lose_and_double_nothing(
     place: tuple[Farm, JobFile], aws: Moody, seed: int
 ) -> None:
@@ -165,7 +177,7 @@ def test_random_saves_between_passes_lose_and_double_nothing(
         jobfile.add({"blend": "shot.blend", "startframe": 1, "endframe": 20, "step": 1, "breaksize": 5})
     opened = jobfile.path.read_bytes()
     for _ in range(8):
-        what = chance.choice(["open", "save", "pass", "pass", "lose", "sort"])
+        what = chance.choice(["open", "save", "pass", "pass", "lose", "sort", "again", "note"])
         if what == "open":
             opened = jobfile.path.read_bytes()
         elif what == "save":
@@ -175,6 +187,8 @@ def test_random_saves_between_passes_lose_and_double_nothing(
             jobfile.path.write_bytes(names + b"".join(chance.sample(rows, len(rows))))
         elif what == "lose":
             aws.deaf = 1
+        elif what in {"again", "note"}:
+            edit(jobfile, chance.randrange(4), {"status": "pending"} if what == "again" else {"description": str(seed)})
         else:
             with suppress(UnreachableError):
                 one_pass(place)
@@ -184,4 +198,6 @@ def test_random_saves_between_passes_lose_and_double_nothing(
     assert not broken
     assert sorted(render.id for render in renders) == [1, 2, 3, 4]
     names_of_jobs = [job["jobName"] for job in aws.jobs.values()]
-    assert sorted(names_of_jobs) == sorted(render.run for render in renders)
+    assert len(names_of_jobs) == len(set(names_of_jobs)), "no run is submitted twice"
+    live = [job["jobName"] for job in aws.jobs.values() if job["status"] != "FAILED"]
+    assert sorted(live) == sorted(render.run for render in renders), "and none goes on that no row knows"
