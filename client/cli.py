@@ -324,8 +324,9 @@ def show(
     jobfile: Jobfile = JOBFILE,
 ) -> None:
     """Open a frame or the contact sheet, and print its path."""
-    from client import album, screen, viewer
+    from client import screen
     from client.jobfile import JobFile
+    from client.pictures import album, viewer
 
     (render,) = JobFile(jobfile).chosen([number])
     path = album.shown(render, frame, sheet=sheet)
@@ -343,8 +344,9 @@ def movie(
     jobfile: Jobfile = JOBFILE,
 ) -> None:
     """Make a movie of the frames that are here."""
-    from client import album, screen
+    from client import screen
     from client.jobfile import JobFile
+    from client.pictures import album
 
     (render,) = JobFile(jobfile).chosen([number])
     with screen.counting(f"{render.id} {render.blend.stem}") as told:
@@ -440,9 +442,9 @@ def report(
     """Write one HTML file that shows a render: frames, times, hosts, cost."""
     import webbrowser
 
-    from client import report as pages
     from client import screen
     from client.jobfile import JobFile
+    from client.report import write as pages
 
     (render,) = JobFile(jobfile).chosen([number])
     path = pages.write(render, output, screen.note)

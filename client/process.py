@@ -6,13 +6,14 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from client import album, config, follow, runs, submit
+from client import config, follow, runs, submit
 from client.errors import RenderError, UnreachableError
 from client.farm import Farm
 from client.frames_folder import Folders, FramesFolder
 from client.jobfile import RESTING, ChangedError, JobFile, Render, Status
 from client.outlook import Outlook
 from client.passes import Listener, Pass
+from client.pictures import album
 from client.standing import Standing
 from render_worker.contract import CONTRACT_VERSION
 

@@ -21,11 +21,11 @@ from PIL import Image, ImageDraw
 
 from benchmarks.client_scale import FARM, one_pass, studio
 from benchmarks.instant_aws import InstantAWS
-from client import report
 from client.account import Account
 from client.farm import Farm
 from client.frames_folder import FramesFolder
 from client.jobfile import JobFile, Render, Status
+from client.report import write as report
 from render_worker import contract
 from render_worker.contract import FrameReport, Host, Report
 

@@ -22,8 +22,9 @@ from botocore.loaders import JSONFileLoader
 from typer.testing import CliRunner
 
 import client.cli
-from client import contact_sheet, inspection, screen, watch
+from client import inspection, screen, watch
 from client.connection import Connection
+from client.pictures import contact_sheet
 
 _PRELOADED = (contact_sheet, screen, watch)
 _WRITING = os.O_WRONLY | os.O_RDWR

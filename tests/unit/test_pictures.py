@@ -18,12 +18,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from client import album, movie
-from client.contact_sheet import contact_sheet
 from client.frames_folder import FramesFolder
 from client.inspection import inspect
 from client.jobfile import JobFile
-from client.pictures import READERS, PictureError, frame_files, read, read_ahead, thumbnail
+from client.pictures import album, movie
+from client.pictures.contact_sheet import contact_sheet
+from client.pictures.picture import READERS, PictureError, frame_files, read, read_ahead, thumbnail
 
 Colour = tuple[int, int, int]
 RED, GREEN, BLUE = (200, 30, 40), (20, 160, 60), (30, 50, 190)

@@ -17,13 +17,15 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from client import config, cost, places, report, thumbnails
+from client import config, cost, places
 from client.attempts import Attempt, Ending
 from client.buckets import Buckets
-from client.charts import duration, outliers
 from client.errors import RenderError, UnreachableError
 from client.jobfile import Status
-from client.timeline import lanes
+from client.report import thumbnails
+from client.report import write as report
+from client.report.charts import duration, outliers
+from client.report.timeline import lanes
 from render_worker.contract import Host
 from tests.past_run import NOON, PastRun, past_run
 

@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 
-from client.markup import Markup, element, joined
+from client.report.markup import Markup, element, joined
 
 DEVIATIONS = 5
 """A frame is an outlier beyond so many median absolute deviations from the median ..."""

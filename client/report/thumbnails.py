@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from client.pictures import PictureError, thumbnail
+from client.pictures.picture import PictureError, thumbnail
 
 MOST_BYTES = 9_000_000
 """Of all pictures of a page together; base64 makes 12 MB of it."""

@@ -12,7 +12,7 @@ from client.frames_folder import FramesFolder
 from client.jobfile import Render, Status
 
 if TYPE_CHECKING:
-    from client.movie import Movie
+    from client.pictures.movie import Movie
 
 # What reads and makes pictures takes long to import, so each function imports what it needs of it.
 # ruff: noqa: PLC0415
@@ -30,8 +30,8 @@ class Listener(Protocol):
 
 def after_success(render: Render, folder: FramesFolder, listener: Listener) -> None:
     """Make the contact sheet, and the movie where the row wants one; what cannot be made is a warning and no more."""
-    from client.contact_sheet import contact_sheet
-    from client.movie import movie
+    from client.pictures.contact_sheet import contact_sheet
+    from client.pictures.movie import movie
 
     try:
         listener.say(f"{render.label}: its contact sheet is {contact_sheet(folder)}")
@@ -52,7 +52,7 @@ def after_success(render: Render, folder: FramesFolder, listener: Listener) -> N
 
 def make_movie(render: Render, told: Callable[[int, int], None], fps: float | None = None) -> Movie:
     """Make the movie of what is here; `told` hears how many frames are done, and of how many. Raises RenderError."""
-    from client.movie import movie
+    from client.pictures.movie import movie
 
     return movie(_folder(render), told, fps)
 
@@ -70,8 +70,8 @@ def shown(render: Render, frame: int | None, *, sheet: bool) -> Path:
 
     A sheet that is not there, or of a render that goes on, is made. Raises RenderError where there is nothing.
     """
-    from client.contact_sheet import NAME, contact_sheet
-    from client.pictures import frame_files
+    from client.pictures.contact_sheet import NAME, contact_sheet
+    from client.pictures.picture import frame_files
 
     folder = _folder(render)
     if sheet:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from client import disk
 from client.errors import RenderError
-from client.facts import gather
 from client.frames_folder import FramesFolder
 from client.jobfile import Render
-from client.page import page
-from client.thumbnails import thumbnails
+from client.report.facts import gather
+from client.report.page import page
+from client.report.thumbnails import thumbnails
 
 NAME = "report.html"
 

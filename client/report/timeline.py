@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from client.attempts import Attempt, Ending
-from client.charts import TICKS, counted, duration, line, percent, tick
-from client.markup import Markup, element, joined
+from client.report.charts import TICKS, counted, duration, line, percent, tick
+from client.report.markup import Markup, element, joined
 
 _LANE_LABEL, _LANE_ROW, _LANE_GAP = 18, 22, 10
 _MARKS = {

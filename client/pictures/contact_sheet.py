@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from client.frames_folder import FramesFolder
-from client.pictures import Picture, PictureError, beside, frame_files, read_ahead, thumbnail
+from client.pictures.picture import Picture, PictureError, beside, frame_files, read_ahead, thumbnail
 
 NAME = "contact_sheet.png"
 MOST_FRAMES = 100

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from client import exr
 from client.errors import RenderError
+from client.pictures import exr
 from render_worker.contract import frame_of
 
 MAX_PIXELS = 100_000_000

@@ -14,7 +14,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from PIL import Image
 
 from client.frames_folder import FramesFolder
-from client.pictures import PictureError, beside, frame_files, read, read_ahead
+from client.pictures.picture import PictureError, beside, frame_files, read, read_ahead
 
 SLOWEST, FASTEST = 1, 240
 """Frames a second of a movie."""

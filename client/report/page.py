@@ -13,15 +13,15 @@ from string import Template
 
 from client import wording
 from client.attempts import LOST, Attempt, Ending, lost_seconds, seconds_a_frame
-from client.charts import DEVIATIONS, LEAST_SHARE, counted, duration, outliers, seconds_chart
 from client.cost import LEFT_OUT, LOCAL
-from client.facts import Facts, Failure
 from client.frames import spelled
 from client.jobfile import RESTING, Status
-from client.markup import Markup, element, joined, table
-from client.pictures import PictureError
-from client.thumbnails import Thumbnail
-from client.timeline import lanes, legend, timeline
+from client.pictures.picture import PictureError
+from client.report.charts import DEVIATIONS, LEAST_SHARE, counted, duration, outliers, seconds_chart
+from client.report.facts import Facts, Failure
+from client.report.markup import Markup, element, joined, table
+from client.report.thumbnails import Thumbnail
+from client.report.timeline import lanes, legend, timeline
 from render_worker.contract import Settings
 
 _FEW, _SOME = 24, 240

@@ -1,0 +1,1 @@
+"""Pictures made of frames on this machine: contact sheets and movies; `album` says when and of what."""

@@ -1,0 +1,1 @@
+"""The page that shows a render to an artist or their client; `write` makes it."""
