@@ -14,7 +14,7 @@ def view(path: Path) -> None:
     """Open a file as a double click would, without waiting; does nothing where there is no viewer or no display."""
     with suppress(OSError):
         if sys.platform == "win32":
-            os.startfile(path)  # noqa: S606 -- what is opened is named as a picture (client/pictures.py)
+            os.startfile(path)  # noqa: S606 -- what is opened is named as a picture (picture.py)
             return
         command = "open" if sys.platform == "darwin" else "xdg-open"
         display = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
