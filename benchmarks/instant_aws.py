@@ -129,7 +129,7 @@ class InstantAWS:
         if size is not None and not 2 <= size <= LARGEST_ARRAY:  # noqa: PLR2004 -- the bound that AWS has
             return _refused(f"An array has 2 to {LARGEST_ARRAY} children.")
         number = f"job-{len(self.jobs)}"
-        job = {"jobId": number, "jobName": asked["jobName"], "status": "RUNNING", "createdAt": len(self.jobs)}
+        job = {"jobId": number, "jobName": asked["jobName"], "status": "RUNNING", "createdAt": int(self.clock() * 1000)}
         job |= {"container": {"environment": asked["containerOverrides"]["environment"]}}
         if size:
             job |= {"status": "PENDING", "arrayProperties": {"size": size, "statusSummary": {"RUNNING": size}}}

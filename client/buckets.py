@@ -15,7 +15,7 @@ from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import HTTPClientError, IncompleteReadError
 
@@ -36,8 +36,11 @@ _MAX_PARTS = 10_000
 BYTES_UNDER_WAY = PARALLEL * PART_BYTES
 """Parts in memory at once: the client stays below 200 MB whatever it sends."""
 MAX_FILE_BYTES = BYTES_UNDER_WAY * _MAX_PARTS
-_PART_CHECKSUMS = ("ChecksumCRC32", "ChecksumCRC64NVME")
-"""What botocore adds to each part, and S3 then wishes to hear again: it depends on botocore's version."""
+_CHECKSUM: Literal["CRC32"] = "CRC32"
+"""Of each part; S3 wishes to hear of it when an upload begins, with each part, and again at its end.
+
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
+"""
 _KEYS_A_CALL = 1000
 _HEADS_A_PAGE = 8
 """A page of the listing takes about as long as so many HEADs side by side."""
@@ -99,7 +102,13 @@ class Buckets:
             )
         with self._told(path.name), path.open("rb") as content:
             if file.size > PART_BYTES:
-                self._send_parts(path, file, content, sent)
+                try:
+                    self._send_parts(path, file, content, sent)
+                except self._s3.exceptions.NoSuchUpload:
+                    # Another command took up the same upload, and has completed it or given it up.
+                    if not self._is_kept(file.digest, file.size):
+                        content.seek(0)
+                        self._send_parts(path, file, content, lambda _: None)
                 return
             body = content.read(PART_BYTES + 1)
             if hashlib.sha256(body).hexdigest() != file.digest:
@@ -129,8 +138,8 @@ class Buckets:
         except contract.ContractError as error:
             raise RenderError(f"The manifest of {run} cannot be used: {error}.") from None
 
-    def manifest_age(self, run: str) -> float | None:
-        """Give the seconds since the run's manifest was written, both by S3's clock; None when there is none.
+    def manifest_written(self, run: str) -> tuple[datetime, float] | None:
+        """Give when the run's manifest was written, and the seconds since, by S3's clock; None when there is none.
 
         This machine's clock may be wrong, or jump; what was submitted when is too dear to depend on it.
         """
@@ -139,7 +148,7 @@ class Buckets:
                 found = self._s3.head_object(Bucket=self._source, Key=contract.manifest_key(run))
         except MissingError:
             return None
-        return _age(found["LastModified"], found).total_seconds()
+        return found["LastModified"], _age(found["LastModified"], found).total_seconds()
 
     def frames(self, run: str, missing: Sequence[str] = ()) -> dict[str, int]:
         """List the run's frame files, each with its size in bytes.
@@ -294,10 +303,15 @@ class Buckets:
         part: Any = unfinished.parts.get(number)
         if part is None or (part["ETag"].strip('"'), part["Size"]) != (_md5(block), len(block)):
             part = self._s3.upload_part(
-                Bucket=self._source, Key=key, UploadId=unfinished.upload_id, PartNumber=number, Body=block
+                Bucket=self._source,
+                Key=key,
+                UploadId=unfinished.upload_id,
+                PartNumber=number,
+                Body=block,
+                ChecksumAlgorithm=_CHECKSUM,
             )
-        checksums = {name: part[name] for name in _PART_CHECKSUMS if name in part}
-        return {"PartNumber": number, "ETag": part["ETag"], **checksums}
+        checksum = {"ChecksumCRC32": part["ChecksumCRC32"]} if "ChecksumCRC32" in part else {}
+        return {"PartNumber": number, "ETag": part["ETag"], **checksum}
 
     def _unfinished(self, key: str) -> _Unfinished:
         """Take up the newest upload of this content that was begun, or begin one.
@@ -309,10 +323,10 @@ class Buckets:
             each
             for page in self._s3.get_paginator("list_multipart_uploads").paginate(Bucket=self._source, Prefix=key)
             for each in page.get("Uploads", ())
-            if each["Key"] == key
+            if each["Key"] == key and each.get("ChecksumAlgorithm", _CHECKSUM) == _CHECKSUM
         ]
         if not begun:
-            answer = self._s3.create_multipart_upload(Bucket=self._source, Key=key)
+            answer = self._s3.create_multipart_upload(Bucket=self._source, Key=key, ChecksumAlgorithm=_CHECKSUM)
             return _Unfinished(answer["UploadId"], {})
         upload_id = max(begun, key=lambda each: each["Initiated"])["UploadId"]
         pages = self._s3.get_paginator("list_parts").paginate(Bucket=self._source, Key=key, UploadId=upload_id)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from client import fetch, runs, submit
 from client.errors import RenderError
 from client.farm import Farm
 from client.frames_folder import FramesFolder
-from client.jobfile import RESTING, JobFile, Render, Status
+from client.jobfile import RESTING, ChangedError, JobFile, Render, Status
 
 
 def cancel(jobfile: JobFile, farm: Farm, render: Render) -> Render:
@@ -24,15 +26,32 @@ def cancel(jobfile: JobFile, farm: Farm, render: Render) -> Render:
         raise RenderError(
             f"{render.label} runs in another farm than {farm.config.stack_name}: run `render configure` for that farm."
         )
-    # A row that is only Uploaded may have been submitted by a command that crashed.
-    job_id = farm.find_job(render.run) if render.status is Status.UPLOADED else render.job_id
-    if job_id:
-        farm.stop(job_id, "cancelled by the user")
-    elif render.submitted_at and submit.may_be_submitted(farm, render.run):
+    job_id, is_latest = render.job_id or None, True
+    if render.status is Status.UPLOADED and render.submitted_at:
+        # It may have been submitted by a command that crashed.
+        job_id, is_latest = submit.latest_job(farm, render.run)
+    if not is_latest:
         raise RenderError(
             f"{render.label} may have been submitted a moment ago, which Batch does not show yet: try in a minute."
         )
+    if job_id:
+        farm.stop(job_id, "cancelled by the user")
     return jobfile.update(render, changes)
+
+
+def cancel_each(jobfile: JobFile, farm: Farm, ids: Sequence[int]) -> tuple[list[Render], list[str]]:
+    """Cancel renders; give the rows of those that are stopped, and a sentence for each that could not be."""
+    stopped, refusals = [], []
+    for render in jobfile.chosen(ids):
+        try:
+            try:
+                stopped.append(cancel(jobfile, farm, render))
+            except ChangedError:
+                (now,) = jobfile.chosen([render.id])
+                stopped.append(cancel(jobfile, farm, now))
+        except RenderError as error:
+            refusals.append(str(error))
+    return stopped, refusals
 
 
 def keep_finished(jobfile: JobFile, farm: Farm, render: Render) -> Render:

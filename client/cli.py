@@ -276,19 +276,22 @@ def cancel(
 ) -> None:
     """Stop renders; their finished frames are kept."""
     from client import config, screen
-    from client.cancel import cancel as stop
-    from client.cancel import keep_finished
+    from client.cancel import cancel_each, keep_finished
     from client.farm import Farm
     from client.jobfile import JobFile
 
     renders, farm = JobFile(jobfile), Farm(config.load())
-    stopped = [stop(renders, farm, render) for render in renders.chosen(ids)]
+    stopped, refusals = cancel_each(renders, farm, ids)
+    for refusal in refusals:
+        screen.warn(refusal)
     with renders.one_pass(wait=True):
         for render in stopped:
             kept = keep_finished(renders, farm, render)
             screen.note(
                 f"{kept.label} is cancelled; {kept.frames_done} of {kept.frames_total} frames are finished and kept"
             )
+    if refusals:
+        raise typer.Exit(1)
 
 
 @app.command(epilog=_examples("render logs 3", "render logs 3 --chunk 2 --follow"))
@@ -576,7 +579,7 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     try:
         app()
-    except RenderError as error:
+    except (RenderError, OSError) as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(1)
     except SystemExit as end:

@@ -34,6 +34,8 @@ _LOCAL_RETRIES = Config(
 # Batch answers 50 calls a second to all clients of an account together; what botocore's own tries did not outlast.
 # https://docs.aws.amazon.com/batch/latest/userguide/service_limits.html
 _BUSY = {"RequestLimitExceeded", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequestsException"}
+_FAULT = 500
+"""From this HTTP status on, AWS may have done what it was asked, or not: https://docs.aws.amazon.com/batch/latest/APIReference/CommonErrors.html"""
 _MISSING = {"404", "ImageNotFoundException", "NoSuchEntity", "NoSuchKey"}
 _MISSING |= {"RepositoryNotFoundException", "ResourceNotFoundException"}
 
@@ -100,6 +102,8 @@ def told(what: str, connection: Connection, stack_name: str = "") -> Iterator[No
         code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
         if code in _MISSING or (code == "ValidationError" and "does not exist" in message):
             raise MissingError(f"AWS has no {what.removeprefix('the ')} (any more).") from None
+        if code not in _BUSY and error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= _FAULT:
+            raise UnreachableError(f"AWS has a fault of its own at {what} ({code}): try again in a minute.") from None
         if code in _BUSY:
             raise BusyError(f"AWS is busy and put off {what} ({code}): try again in a minute.") from None
         raise RenderError(_refusal(what, code, message, stack_name)) from None
@@ -112,7 +116,7 @@ def told(what: str, connection: Connection, stack_name: str = "") -> Iterator[No
         raise RenderError(
             f"AWS needs credentials ({error}): run `aws configure` or `aws sso login`, or name a --profile."
         ) from None
-    except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
+    except (exceptions.HTTPClientError, exceptions.ConnectionError, exceptions.IncompleteReadError) as error:
         if connection.endpoint_url:
             raise UnreachableError(
                 f"The local farm at {connection.endpoint_url} does not answer: start it with `render local up`."

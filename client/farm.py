@@ -179,14 +179,13 @@ class Farm:
                 time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 -- no secret
         return answer["jobId"]
 
-    def find_job(self, run: str) -> str | None:
-        """Look up the id of the run's latest job by its name; None when Batch knows none."""
-        with self._told(f"the job {run}"):
-            answer = self._batch.list_jobs(
-                jobQueue=self.config.job_queue, filters=[{"name": "JOB_NAME", "values": [run]}]
-            )
-        found = answer["jobSummaryList"]
-        return max(found, key=lambda job: job["createdAt"])["jobId"] if found else None
+    def find_job(self, run: str) -> tuple[str, datetime] | None:
+        """Look up the run's latest job by its name, with when Batch took it; None when it knows none."""
+        found = self._named(run)
+        if not found:
+            return None
+        latest = max(found, key=lambda job: int(job["createdAt"]))
+        return latest["jobId"], datetime.fromtimestamp(latest["createdAt"] / 1000, timezone.utc)
 
     def jobs(self, ids: Iterable[str]) -> dict[str, Job]:
         """Describe jobs by id; those that Batch has not yet, or no longer, are left out."""
@@ -208,11 +207,7 @@ class Farm:
 
     def jobs_of(self, run: str) -> list[Job]:
         """Describe all jobs of a run that Batch knows, the latest first: each retry has one of its own."""
-        with self._told(f"the jobs of {run}"):
-            pages = self._batch.get_paginator("list_jobs").paginate(
-                jobQueue=self.config.job_queue, filters=[{"name": "JOB_NAME", "values": [run]}]
-            )
-            listed = [job for page in pages for job in page["jobSummaryList"]]
+        listed = self._named(run)
         found = self.jobs(job["jobId"] for job in sorted(listed, key=lambda job: -job["createdAt"]))
         return list(found.values())
 
@@ -265,6 +260,13 @@ class Farm:
         """
         with self._told("the job"):
             self._batch.cancel_job(jobId=job_id, reason=reason)
+
+    def _named(self, run: str) -> list[Any]:
+        with self._told(f"the jobs of {run}"):
+            pages = self._batch.get_paginator("list_jobs").paginate(
+                jobQueue=self.config.job_queue, filters=[{"name": "JOB_NAME", "values": [run]}]
+            )
+            return [job for page in pages for job in page["jobSummaryList"]]
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:

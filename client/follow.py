@@ -47,9 +47,8 @@ def succeed(work: Pass, render: Render, folder: FramesFolder, reports: Sequence[
             f"{render.label}: frames {spelled(gone)} came and were deleted here since; `render retry {render.id}` "
             "fetches them again"
         )
-    work.succeeded.append((render, folder))
     seconds = sum(frame.seconds for report in reports for frame in report.frames)
-    return work.jobfile.update(
+    render = work.jobfile.update(
         render,
         {
             "status": Status.SUCCESS,
@@ -60,12 +59,14 @@ def succeed(work: Pass, render: Render, folder: FramesFolder, reports: Sequence[
             "cost_usd": cost.cell(work.farm.config, reports),
         },
     )
+    work.succeeded.append((render, folder))
+    return render
 
 
 def _may_become_known(work: Pass, render: Render) -> bool:
     """Say whether the run is so young, by AWS's clock, that Batch may yet tell of its job."""
-    age = work.farm.buckets.manifest_age(render.run)
-    return age is not None and age < _UNKNOWN_SECONDS
+    manifest = work.farm.buckets.manifest_written(render.run)
+    return manifest is not None and manifest[1] < _UNKNOWN_SECONDS
 
 
 def _stand(work: Pass, render: Render, status: Status) -> Render:

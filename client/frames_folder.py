@@ -46,8 +46,12 @@ class FramesFolder:
     @classmethod
     def new(cls, render: Render, run: str, wanted: Iterable[int], fps: float | None = None) -> FramesFolder:
         """Claim a folder that no other run has."""
-        number = len(_folders(render)) + 1
-        while (path := _path(render, number)).exists():
+        number = 1
+        while True:
+            path = _path(render, number)
+            with _unwritable(path), suppress(FileExistsError):
+                path.mkdir(parents=True)
+                break
             number += 1
         folder = cls(path, [run], wanted, fps)
         folder._record()
@@ -69,7 +73,7 @@ class FramesFolder:
         """What has come, by name, and is on the disk, or was until the user deleted it."""
         with _unwritable(self.path):
             found = dict(_read(self.path / _FETCHED))
-            for name in self._names():
+            for name in _listed(self.path):
                 if frame_of(name) is not None and name not in found:
                     # A command was killed after the file had its name, and before that was written down.
                     found[name] = digest_of(self.path / name)
@@ -94,7 +98,7 @@ class FramesFolder:
     @property
     def deleted(self) -> list[int]:
         """Frames that have come and are gone: the user's wish, which only a retry overrules."""
-        here = {frame_of(name) for name in self._names()}
+        here = {frame_of(name) for name in _listed(self.path)}
         return sorted((self.frames & self.wanted) - here)
 
     @property
@@ -113,7 +117,7 @@ class FramesFolder:
                 self._save()
 
         with _unwritable(self.path):
-            for name in self._names():
+            for name in _listed(self.path):
                 if name.startswith(PARTIAL):
                     (self.path / name).unlink(missing_ok=True)
         try:
@@ -156,9 +160,6 @@ class FramesFolder:
             with (self.path / _FETCHED).open("a", encoding="utf-8") as file:
                 file.writelines(lines)
         self._unsaved.clear()
-
-    def _names(self) -> list[str]:
-        return os.listdir(self.path) if self.path.is_dir() else []  # noqa: PTH208 -- 10,000 Paths are slow
 
     def _record(self) -> None:
         with _unwritable(self.path):
@@ -230,18 +231,29 @@ def _unwritable(path: Path) -> Iterator[None]:
 
 
 def _path(render: Render, number: int) -> Path:
-    stem = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", render.blend.stem).strip(". ") or "render"
-    name = f"{stem}-{render.id}"
+    name = _name(render)
     return places.finished_renders() / (name if number == 1 else f"{name}-{number}")
 
 
+def _name(render: Render) -> str:
+    stem = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", render.blend.stem).strip(". ") or "render"
+    return f"{stem}-{render.id}"
+
+
 def _folders(render: Render) -> list[FramesFolder]:
-    """List the folders that runs of this row have claimed, the oldest first."""
+    """List the folders that runs of this row have claimed, the oldest first; the user may have deleted some."""
+    named, top = re.compile(re.escape(_name(render)) + "(?:-([0-9]{1,9}))?"), places.finished_renders()
+    numbers = [int(match[1] or 1) for name in _listed(top) if (match := named.fullmatch(name))]
     folders: list[FramesFolder] = []
-    number = 1
-    while (path := _path(render, number)).exists():
+    for path in (_path(render, number) for number in sorted(numbers)):
         with suppress(OSError, ValueError, KeyError, TypeError):
             record = json.loads((path / _RECORD).read_text(encoding="utf-8"))
             folders.append(FramesFolder(path, record["runs"], record["frames"], record.get("fps")))
-        number += 1
     return folders
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 -- 10,000 Paths are slow
+    except OSError:
+        return []

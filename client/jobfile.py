@@ -276,7 +276,8 @@ class JobFile:
             sheet.set(row, changes)
             cells = sheet.cells(row)
             entry = Entry(blend=cells["blend"], cells={name: cells[name] for name in FARM_COLUMNS})
-            with suppress(OSError):  # a disk that is full, which writing the file itself will tell
+            # Before the file, and never passed over: what the ledger said before would win over the file.
+            with _unwritten(self.path):
                 self._ledger.write(render.id, entry)
             self._write(sheet)
             renders, _ = self._parse(sheet)
@@ -335,7 +336,12 @@ class JobFile:
             cells = sheet.cells(row)
             number = _as_int(cells["id"])
             entry = known.get(number) if number is not None else None
-            if number is None or not entry or entry.blend != cells["blend"] or _is_fresh_run(cells, entry.cells):
+            if number is None or not entry or _is_fresh_run(cells, entry.cells):
+                continue
+            if entry.blend != cells["blend"]:
+                if _status(cells) is Status.PENDING and not cells["run"].strip():
+                    # Another file for a row that was submitted meanwhile: its run is known, so that it is stopped.
+                    sheet.set(row, {name: entry.cells.get(name, "") for name in ("run", "job_id")})
                 continue
             if any(cells[name].strip() != entry.cells.get(name, "").strip() for name in _STEERING):
                 mended.append(number)
@@ -437,13 +443,8 @@ class JobFile:
         )
 
     def _write(self, sheet: _Sheet) -> None:
-        try:
+        with _unwritten(self.path):
             disk.write(self.path, sheet.text())
-        except OSError as error:
-            raise RenderError(
-                f"{self.path} cannot be written ({error.strerror}): close the program that holds it, or free the disk, "
-                "and run the command again; what was learned is kept."
-            ) from None
 
 
 def written(value: object) -> str:
@@ -556,6 +557,17 @@ def _truth(cells: Mapping[str, str], name: str) -> bool:
     if value not in {"", "yes", "no", "true", "false", "1", "0"}:
         raise RenderError(f"its {name} is {cells[name]!r}; write yes or no")
     return value in {"yes", "true", "1"}
+
+
+@contextmanager
+def _unwritten(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RenderError(
+            f"{path} cannot be written ({error.strerror}): close the program that holds it, or free the disk, and run "
+            "the command again; what was learned is kept."
+        ) from None
 
 
 @contextmanager

@@ -6,7 +6,7 @@ What is asked of AWS for this is asked again only when chunks have ended since, 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -54,10 +54,8 @@ class Outlook:
         self._since: dict[str, _Since] = {}
         self._waits: tuple[float, dict[str, str]] = (float("-inf"), {})
 
-    def standing(
-        self, render: Render, job: Job | None, folder: FramesFolder | None, others: Collection[Job]
-    ) -> Standing:
-        """Tell where a row stands; `others` are all jobs in flight. What AWS refuses to tell is left out."""
+    def standing(self, render: Render, job: Job | None, folder: FramesFolder | None, *, others_run: bool) -> Standing:
+        """Tell where a row stands; `others_run` where chunks of any row do. What AWS refuses to tell is left out."""
         if render.status in RESTING or job is None:
             self._figures.pop(render.run, None)
             self._since.pop(render.run, None)
@@ -78,7 +76,7 @@ class Outlook:
             seconds_left=self._seconds_left(render, left, figures.seconds_a_frame, chunks.running),
             usd=figures.usd,
             usd_to_completion=None if figures.usd_a_frame is None else figures.usd_a_frame * left,
-            waits_for=self._waits_for(job, others),
+            waits_for=self._waits_for(job, others_run=others_run),
             waits_since=_moment(render.submitted_at),
         )
 
@@ -114,12 +112,12 @@ class Outlook:
             return left * (now - since.seconds) / came
         return left * a_frame / running if a_frame is not None and running else None
 
-    def _waits_for(self, job: Job, others: Collection[Job]) -> str:
+    def _waits_for(self, job: Job, *, others_run: bool) -> str:
         if job.started:
             return ""
         if not job.waits:
             return "its host to start"
-        if any(_chunks(other).running for other in others):
+        if others_run:
             return "hosts, while others render"
         if self._farm.config.endpoint_url:
             return "this machine"

@@ -48,6 +48,8 @@ class Pass:
     outlook: Outlook
     renders: Sequence[Render] = ()
     jobs: dict[str, Job] = field(default_factory=dict)
+    others_run: bool = False
+    """Whether a chunk of any of them runs."""
     succeeded: list[tuple[Render, FramesFolder]] = field(default_factory=list)
     """Renders that came to Success in this pass, with their folders."""
     failed_chunks: dict[str, int] = field(default_factory=dict)

@@ -27,6 +27,8 @@ class Outcome:
     in_flight: set[int] = field(default_factory=set)
     failed: set[int] = field(default_factory=set)
     refused: set[int] = field(default_factory=set)
+    for_good: set[int] = field(default_factory=set)
+    """Of the refused, those that were not submitted yet: only their owner can mend them."""
     broken: int = 0
     stands: dict[int, tuple[Status, int]] = field(default_factory=dict)
     """Status and finished frames of each row, to see whether a pass has changed anything."""
@@ -61,9 +63,11 @@ class Process:
             work.listener.warn(row.reason)
         ids = [render.job_id for render in work.renders if render.status in _FLYING and work.is_ours(render)]
         work.jobs = work.farm.jobs([job_id for job_id in ids if job_id])
+        work.others_run = any(job.children.get("RUNNING") or job.status == "RUNNING" for job in work.jobs.values())
         for render in work.renders:
             if render.id in resting:
                 outcome.refused.add(render.id)
+                outcome.for_good.add(render.id)
             else:
                 self._advance(render, outcome)
         # Only now: a long movie holds no other row up.
@@ -81,10 +85,13 @@ class Process:
         except ChangedError:
             outcome.in_flight.add(render.id)  # as somebody else wishes; the next pass reads it
             return
-        except RenderError as error:
+        except (RenderError, OSError) as error:
             outcome.refused.add(render.id)
+            if render.status is Status.PENDING:
+                outcome.for_good.add(render.id)
             listener.warn(f"{render.label}: {error}")
             with suppress(RenderError):  # the sentence was told; a disk that is full cannot hold it too
+                (render,) = self._work.jobfile.chosen([render.id])
                 render = self._work.jobfile.update(render, {"error": error})
             listener.stands(Standing(render=render))
             return
@@ -101,7 +108,7 @@ class Process:
     def _standing(self, render: Render) -> Standing:
         work, job = self._work, self._work.jobs.get(render.job_id)
         folder = work.folders.of(render) if job and job.started and render.status not in RESTING else None
-        return work.outlook.standing(render, job, folder, work.jobs.values())
+        return work.outlook.standing(render, job, folder, others_run=work.others_run)
 
 
 def _advanced(work: Pass, render: Render) -> Render:

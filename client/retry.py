@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from client.errors import RenderError
 from client.farm import Farm
 from client.frames_folder import FramesFolder
 from client.jobfile import RESTING, JobFile, Render, Status
-from render_worker.contract import Manifest, frame_of
+from render_worker.contract import Manifest, Report, frame_of
 
 EARLIER_FOLDER = "earlier"
 """Within the folder of frames: those that were rendered again on request."""
@@ -54,8 +53,9 @@ def retry(jobfile: JobFile, farm: Farm, render: Render, named: Collection[int] |
     manifest = buckets.manifest(render.run)
     _check_package(farm, render, manifest)
     if named is not None:
-        buckets.delete_frames(render.run, [name for name in listing if frame_of(name) in named])
-        _set_aside(folder, named)
+        names = _files_of(folder, folder.reports.of(buckets, render.run), named)
+        _set_aside(folder, names)
+        buckets.delete_frames(render.run, sorted(names & listing.keys()))
     chunks = frames.chunks(again, pace.breaksize(render, [render], len(again)))
     buckets.put_manifest(replace(manifest, chunks=(*manifest.chunks, *chunks), first_chunk=len(manifest.chunks)))
     changes = {"status": Status.UPLOADED, "error": "", "submitted_at": "", "finished_at": "", "frames_done": done}
@@ -86,20 +86,31 @@ def _check_package(farm: Farm, render: Render, manifest: Manifest) -> None:
         )
 
 
-def _set_aside(folder: FramesFolder, named: Collection[int]) -> None:
+def _files_of(folder: FramesFolder, reports: Iterable[Report], named: Collection[int]) -> set[str]:
+    """Name all files of frames: a frame's main one, and its views, layers and file outputs as the workers told."""
+    told = {file.name for report in reports for each in report.frames if each.frame in named for file in each.files}
+    return told | {name for name in folder.fetched if frame_of(name) in named}
+
+
+def _set_aside(folder: FramesFolder, names: Iterable[str]) -> None:
     """Keep the frames as they are until now, also when a frame is rendered again more than once."""
-    aside = folder.path / EARLIER_FOLDER
-    moved = [path for path in folder.path.iterdir() if frame_of(path.name) in named]
-    for path in moved:
-        with suppress(FileExistsError):
-            aside.mkdir()
-        path.replace(_free_place(aside, path))
-    folder.forget([path.name for path in moved])
+    aside, here = folder.path / EARLIER_FOLDER, sorted(folder.fetched.keys() & {*names})
+    try:
+        for name in here:
+            if (path := folder.path / name).exists():
+                place = _free_place(aside / name)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                path.replace(place)
+    except OSError as error:
+        raise RenderError(
+            f"{path} cannot be moved to {aside} ({error.strerror}): close the program that holds it."
+        ) from None
+    folder.forget(here)
 
 
-def _free_place(folder: Path, path: Path) -> Path:
-    place, number = folder / path.name, 1
+def _free_place(wanted: Path) -> Path:
+    place, number = wanted, 1
     while place.exists():
         number += 1
-        place = folder / f"{path.stem}-{number}{path.suffix}"
+        place = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
     return place

@@ -73,11 +73,11 @@ def submit_once(work: Pass, render: Render) -> Render:
     """
     buckets = work.farm.buckets
     if render.submitted_at:
-        job_id = work.farm.find_job(render.run)
+        job_id, is_latest = latest_job(work.farm, render.run)
         if job_id and job_id != render.job_id:
             work.listener.say(f"{render.label}: was submitted as job {job_id} before")
             return work.jobfile.update(render, {"job_id": job_id, "status": Status.SCHEDULED})
-        if may_be_submitted(work.farm, render.run):
+        if not is_latest:
             work.listener.say(f"{render.label}: waiting until Batch would show a job of an earlier command")
             return render
     if why := limit.reached(work.farm, render, work.listener.warn):
@@ -96,23 +96,29 @@ def stop_earlier_job(work: Pass, render: Render) -> bool:
 
     False when a job of it may have been submitted so recently that Batch does not show it yet.
     """
-    if not render.run or not work.is_ours(render) or [each.run for each in work.renders].count(render.run) > 1:
+    goes_on = any(each.run == render.run and each.status is not Status.PENDING for each in work.renders)
+    if not render.run or not work.is_ours(render) or goes_on:
         return True
-    job_id = work.farm.find_job(render.run) or render.job_id
+    job_id, is_latest = latest_job(work.farm, render.run)
     job = work.farm.jobs([job_id]).get(job_id) if job_id else None
     if job and not job.ended:
         work.farm.stop(job.id, "the render was set back to Pending")
         work.listener.say(f"{render.label}: stopped the earlier job {job.id}")
-    if job is None and may_be_submitted(work.farm, render.run):
+    elif not is_latest:
         work.listener.say(f"{render.label}: waiting until Batch would show the earlier job, to stop it")
         return False
     return True
 
 
-def may_be_submitted(farm: Farm, run: str) -> bool:
-    """Say whether a job of the run may have been submitted that Batch does not show yet, by AWS's own clock."""
-    age = farm.buckets.manifest_age(run)
-    return age is not None and age < BATCH_LAG_SECONDS
+def latest_job(farm: Farm, run: str) -> tuple[str | None, bool]:
+    """Give the run's latest job, and whether no later one can be there that Batch does not show yet.
+
+    A run's manifest is written just before each of its jobs, and AWS tells the times of both by its own clocks.
+    """
+    found, manifest = farm.find_job(run), farm.buckets.manifest_written(run)
+    if manifest is None or manifest[1] >= BATCH_LAG_SECONDS:
+        return found and found[0], True
+    return (found[0], found[1] >= manifest[0]) if found else (None, False)
 
 
 def send_package(

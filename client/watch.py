@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 
-from client.errors import UnreachableError
+from client.errors import RenderError, UnreachableError
 from client.farm import Farm
 from client.jobfile import JobFile
 from client.passes import Listener
@@ -15,33 +16,39 @@ _SECONDS = 10.0
 _LONGEST_SECONDS = 60.0
 _LOCAL_SECONDS = 1.0
 _SLOWER = 1.5
+_PATIENCE = 3
+"""Passes in a row that may refuse a row in flight before it rests."""
 
 
 def watch(jobfile: JobFile, farm: Farm, listener: Listener) -> Outcome:
     """Repeat passes until nothing is in flight, and give the last one's outcome.
 
-    While nothing changes it asks less and less often, once a minute at last. A row that was refused rests until the
-    next command: nothing here can mend it. A connection to AWS that is lost is waited for, since the farm goes on
-    without us; the local farm does not come back by itself.
+    While nothing changes it asks less and less often, once a minute at last. A row that was refused before it was
+    submitted rests until the next command, since only its owner can mend it; one that was submitted is looked at again,
+    some passes long. What may pass by itself is waited for, since the farm goes on without us: a lost connection to
+    AWS, a spreadsheet that holds the job file. The local farm does not come back by itself.
     """
     local = bool(farm.config.endpoint_url)
     shortest = _LOCAL_SECONDS if local else _SECONDS
-    passes = Process(jobfile, farm, listener)
-    seconds, before, refused, lost = shortest, Outcome(), set[int](), False
+    passes, refusals = Process(jobfile, farm, listener), Counter[int]()
+    seconds, before, resting, told = shortest, Outcome(), set[int](), ""
+    first = True
     while True:
         try:
-            with jobfile.one_pass():
-                outcome = passes.once(resting=refused)
-        except UnreachableError as error:
-            if local:
+            with jobfile.one_pass(wait=not first):
+                outcome = passes.once(resting=resting)
+        except RenderError as error:
+            unreachable = isinstance(error, UnreachableError)
+            if (first and not unreachable) or (local and unreachable):
                 raise
-            if not lost:
+            if str(error) != told:
                 listener.warn(f"{error} The renders go on meanwhile, and this command too.")
-            lost, seconds = True, _LONGEST_SECONDS
+            told, seconds = str(error), shortest if local else _LONGEST_SECONDS
         else:
-            lost = False
-            refused |= outcome.refused
-            if not outcome.in_flight:
+            first, told = False, ""
+            refusals = Counter({number: refusals[number] + 1 for number in outcome.refused})
+            resting |= outcome.for_good | {number for number, count in refusals.items() if count >= _PATIENCE}
+            if not outcome.in_flight and outcome.refused <= resting:
                 return outcome
             changed = outcome.stands != before.stands
             seconds = shortest if changed or local else min(seconds * _SLOWER, _LONGEST_SECONDS)

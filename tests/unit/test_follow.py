@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,12 +16,13 @@ from botocore.awsrequest import AWSResponse
 from benchmarks.client_scale import Quiet, studio
 from benchmarks.instant_aws import InstantAWS
 from client import retry, submit
-from client.cancel import cancel
+from client.cancel import cancel, cancel_each
 from client.errors import RenderError
 from client.farm import Farm
 from client.fetch import fetch_frames
 from client.frames_folder import FramesFolder
 from client.jobfile import ChangedError, JobFile, Render, Status
+from client.ledger import Ledger
 from client.process import Outcome, Process
 from render_worker import contract
 from render_worker.contract import FrameReport, Host, RenderedFile, Report
@@ -293,3 +296,121 @@ def test_a_chunk_that_failed_is_told_at_once_and_once(place: Place) -> None:
 
 def _json(answer: object) -> tuple[int, dict[str, str], bytes]:
     return 200, {"Content-Type": "application/json"}, json.dumps(answer).encode()
+
+
+def hide_latest_job(place: Place) -> None:
+    """Let Batch not show the job that was submitted last, as it may for a moment."""
+    real = place.aws._ListJobs
+
+    def late(request: Any) -> Any:
+        jobs = place.aws.jobs
+        place.aws.jobs = dict(list(jobs.items())[:-1])
+        try:
+            return real(request)
+        finally:
+            place.aws.jobs = jobs
+
+    place.aws._ListJobs = late  # type: ignore[method-assign]
+
+
+def test_after_a_retry_that_was_cut_off_neither_cancel_nor_a_fresh_run_takes_the_old_job_for_the_new(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.once()
+    place.finish()
+    place.once()
+    clock = time.time() + 100
+    monkeypatch.setattr(place.aws, "clock", lambda: clock)
+    retry.retry(place.jobfile, place.farm, place.row, {2})
+    real = Farm.submit
+
+    def cut_off(farm: Farm, run: str, chunks: int, *, first_chunk: int = 0) -> str:
+        real(farm, run, chunks, first_chunk=first_chunk)
+        raise RenderError("the line broke")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Farm, "submit", cut_off)
+        place.once()
+    hide_latest_job(place)
+    with pytest.raises(RenderError, match="may have been submitted a moment ago"):
+        cancel(place.jobfile, place.farm, place.row)
+    text = place.jobfile.path.read_text(encoding="utf-8")
+    place.jobfile.path.write_text(text.replace("Uploaded", "Pending"), encoding="utf-8")
+    place.once()
+    assert place.status == "Pending"
+    assert len(place.aws.jobs) == 2, "no third one beside a second that cannot be seen"
+
+
+def test_another_file_in_an_old_copy_of_a_row_that_was_submitted_stops_the_job(place: Place) -> None:
+    old = place.jobfile.path.read_text(encoding="utf-8")
+    place.once()
+    place.jobfile.resolve("shot_v2.blend").write_bytes(b"BLENDER v2")
+    place.jobfile.path.write_text(old.replace("shot.blend", "shot_v2.blend"), encoding="utf-8")
+    place.once()
+    assert [job["status"] for job in place.aws.jobs.values()] == ["FAILED", "PENDING"]
+
+
+def test_a_row_and_its_copy_that_are_both_set_back_stop_their_job(place: Place) -> None:
+    place.once()
+    names, row = place.jobfile.path.read_text(encoding="utf-8").splitlines()
+    pending = row.replace("Scheduled", "Pending")
+    place.jobfile.path.write_text("\n".join((names, pending, pending.replace("1,", ",", 1))), encoding="utf-8")
+    place.once()
+    assert [job["status"] for job in place.aws.jobs.values()] == ["FAILED", "PENDING", "PENDING"]
+
+
+def test_cancelling_several_goes_on_after_one_that_cannot_be(place: Place) -> None:
+    place.jobfile.add({"blend": "shot.blend", "startframe": 1, "endframe": 4})
+    place.once()
+    cancel(place.jobfile, place.farm, place.row)
+    stopped, refusals = cancel_each(place.jobfile, place.farm, [1, 2])
+    assert [row.id for row in stopped] == [2]
+    assert refusals == ["Render 1 (shot.blend) is Cancelled already."]
+
+
+def test_what_the_ledger_cannot_hold_is_not_submitted(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Ledger, "write", full)
+    place.once()
+    assert not place.aws.jobs
+    assert any("No space left on device" in each for each in place.heard.said)
+
+
+def test_an_error_after_the_status_has_changed_is_in_the_row_all_the_same(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Farm, "submit", lambda *_, **__: (_ for _ in ()).throw(RenderError("AWS refused it.")))
+    place.once()
+    assert (place.status, place.row.error) == ("Uploaded", "AWS refused it.")
+
+
+def test_an_older_folder_that_the_user_deletes_hides_no_newer_one(place: Place) -> None:
+    row = place.row
+    first, second = (FramesFolder.new(row, run, {1}) for run in ("old", "new"))
+    shutil.rmtree(first.path)
+    found = FramesFolder.of(row, "new")
+    assert found
+    assert found.path == second.path
+    assert FramesFolder.new(row, "third", {1}).path == first.path, "its name is free again"
+
+
+def test_a_frame_rendered_again_takes_its_other_files_along(place: Place) -> None:
+    place.once()
+    side = f"results/{contract.frames_prefix(place.row.run)}views/0002_L.png"
+    place.aws.objects[side] = b"left"
+    place.finish()
+    key = f"results/{contract.report_key(place.row.run, 0, 1)}"
+    report = Report.from_json(place.aws.objects[key])
+    left = RenderedFile(name="views/0002_L.png", size=4, digest=hashlib.sha256(b"left").hexdigest())
+    frames = [replace(each, files=(*each.files, left)) if each.frame == 2 else each for each in report.frames]
+    place.aws.objects[key] = replace(report, frames=tuple(frames)).to_json().encode()
+    place.once()
+    folder = place.folder.path
+    assert (folder / "views" / "0002_L.png").exists()
+    retry.retry(place.jobfile, place.farm, place.row, {2})
+    assert side not in place.aws.objects
+    assert not (folder / "views" / "0002_L.png").exists()
+    assert (folder / "earlier" / "views" / "0002_L.png").read_bytes() == b"left"
+    assert (folder / "earlier" / "0002.png").read_bytes() == b"frame 2"

@@ -129,7 +129,7 @@ def test_what_has_ended_tells_reclaims_minutes_dollars_and_the_time_left() -> No
         flying = Job(id=job.id, status="PENDING", reason="", children=chunks, first_chunk=0)
         folder = FramesFolder.of(render, render.run)
         outlook = Outlook(past.farm)
-        standing = outlook.standing(going, flying, folder, [flying])
+        standing = outlook.standing(going, flying, folder, others_run=True)
         assert (standing.reclaims, standing.chunks) == (2, Chunks(running=2, done=8))
         assert standing.lost_minutes > 0
         assert standing.seconds_a_frame == pytest.approx(20, abs=4)
@@ -137,9 +137,9 @@ def test_what_has_ended_tells_reclaims_minutes_dollars_and_the_time_left() -> No
         assert standing.usd
         assert standing.usd_to_completion == pytest.approx(standing.usd / 38 * 10), "of the frames that were reported"
         past.aws.calls.clear()
-        again = outlook.standing(replace(going, frames_done=34), flying, folder, [flying])
+        again = outlook.standing(replace(going, frames_done=34), flying, folder, others_run=True)
         assert past.aws.calls.total() == 0, "no chunk has ended since"
         assert again.seconds_left is not None
         assert again.seconds_left < 1, "frames came four at once, just now"
-        over = outlook.standing(render, job, folder, [])
+        over = outlook.standing(render, job, folder, others_run=False)
         assert over.chunks == Chunks()

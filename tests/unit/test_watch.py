@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from client import watch
-from client.errors import UnreachableError
+from client.errors import RenderError, UnreachableError
 from client.jobfile import Status
 from client.process import Outcome
 
@@ -23,6 +23,8 @@ class Watched:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, passes: list[Outcome | Exception]) -> None:
         self.pauses: list[float] = []
         self.warnings: list[str] = []
+        self.waits: list[bool] = []
+        """Whether each pass waited for a command that was at work."""
         self._passes = iter(passes)
         monkeypatch.setattr(watch, "Process", lambda *_: SimpleNamespace(once=self._process))
         monkeypatch.setattr("time.sleep", self.pauses.append)
@@ -34,7 +36,8 @@ class Watched:
         listener: Any = SimpleNamespace(warn=self.warnings.append)
         return watch.watch(jobfile, farm, listener)
 
-    def _one_pass(self) -> AbstractContextManager[None]:
+    def _one_pass(self, *, wait: bool) -> AbstractContextManager[None]:
+        self.waits.append(wait)
         return nullcontext()
 
     def _process(self, *_: object, **__: object) -> Outcome:
@@ -68,3 +71,25 @@ def test_a_local_farm_that_is_gone_does_not_come_back_by_itself(monkeypatch: pyt
     watched = Watched(monkeypatch, [running(1), UnreachableError("The local farm does not answer.")])
     with pytest.raises(UnreachableError):
         watched.run(endpoint_url="http://localhost:1")
+
+
+def test_what_holds_the_job_file_for_a_while_is_outlasted_but_not_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = RenderError("joblist.csv cannot be written: close the program that holds it.")
+    watched = Watched(monkeypatch, [running(1), held, held, running(2), Outcome()])
+    assert watched.run().exit_code == 0
+    assert watched.warnings == [f"{held} The renders go on meanwhile, and this command too."]
+    assert watched.waits == [False, True, True, True, True], "a `cancel` or `retry` at work is waited for"
+    with pytest.raises(RenderError, match="cannot be written"):
+        Watched(monkeypatch, [held]).run()
+
+
+def test_a_row_in_flight_that_is_refused_is_looked_at_again_a_new_one_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refused = Outcome(refused={1, 2}, for_good={2})
+    watched = Watched(monkeypatch, [refused, refused, Outcome(refused={2}, for_good={2}), Outcome()])
+    watched.run()
+    assert len(watched.pauses) == 2, "the third pass had nothing more to wait for"
+    watched = Watched(monkeypatch, [refused, refused, refused, Outcome()])
+    watched.run()
+    assert len(watched.pauses) == 2, "what three passes refused rests"
