@@ -101,11 +101,6 @@ class FramesFolder:
         here = {frame_of(name) for name in _listed(self.path)}
         return sorted((self.frames & self.wanted) - here)
 
-    @property
-    def missing_names(self) -> list[str]:
-        """How the names of the frames begin that have not come, in the order of the bucket's keys."""
-        return self._missing
-
     @contextmanager
     def receiving(self) -> Iterator[Callable[[str, Content], None]]:
         """Take in files: each is written down once it is sure to outlast the power, also when a later one fails."""
@@ -132,10 +127,11 @@ class FramesFolder:
                 self.fetched.pop(name, None)
                 file.write(json.dumps({"name": name}) + "\n")
         self.__dict__.pop("frames", None)
-        self.__dict__.pop("_missing", None)
+        self.__dict__.pop("missing_names", None)
 
     @cached_property
-    def _missing(self) -> list[str]:
+    def missing_names(self) -> list[str]:
+        """How the names of the frames begin that have not come, in the order of the bucket's keys."""
         return sorted(f"{frame:04}" for frame in self.wanted - self.frames)
 
     def _count(self, name: str, content: Content) -> None:
@@ -143,9 +139,9 @@ class FramesFolder:
         if frame is not None and frame not in self.frames:
             self.frames.add(frame)
             start = f"{frame:04}"
-            at = bisect.bisect_left(self._missing, start)
-            if self._missing[at : at + 1] == [start]:
-                del self._missing[at]
+            at = bisect.bisect_left(self.missing_names, start)
+            if self.missing_names[at : at + 1] == [start]:
+                del self.missing_names[at]
         self.fetched[name] = content
 
     def _save(self) -> None:

@@ -199,7 +199,7 @@ def _check_first_bytes(blend: Path) -> None:
     except FileNotFoundError:
         raise RenderError(f"There is no file {blend}: check its path.") from None
     except OSError as error:
-        raise RenderError(f"{blend} cannot be read ({error.strerror}).") from None
+        raise RenderError(f"{blend} cannot be read ({error.strerror}): name a .blend file that you may read.") from None
     if not first.startswith(_FIRST_BYTES):
         raise RenderError(f"{blend} is not a .blend file: name a file that Blender saved.")
 
